@@ -1,0 +1,17 @@
+"""What went wrong, in one sentence a user can act on."""
+
+
+class StyleClipError(Exception):
+    """Bad input or a missing resource.
+
+    The message is one sentence that says what was wrong and what to do; the command line
+    prints it to stderr without a traceback and exits with code 2.
+    """
+
+
+class CheckpointError(StyleClipError):
+    """A weights file is broken, truncated, hostile, or of another architecture."""
+
+
+class BundleError(StyleClipError):
+    """A bundle is unknown, incomplete, or could not be fetched."""
