@@ -1,0 +1,132 @@
+"""Weights files people have, read into our models.
+
+One reader a format; the format is found by what is in the file, never by its name. No reader
+executes anything that a file contains.
+"""
+
+import importlib
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+from styleclip_rt.checkpoints import native
+from styleclip_rt.checkpoints.state import read_torch_file
+from styleclip_rt.errors import CheckpointError
+
+__all__ = ["load_clip", "load_generator", "load_identity"]
+
+# A legacy torch.save starts with this pickled number, which tells it from any other pickle.
+_TORCH_LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
+
+
+def load_generator(path: str | os.PathLike[str]) -> nn.Module:
+    """A StyleGAN2 or MobileStyleGAN from ``path``.
+
+    Reads our own safetensors, rosinality's ``.pt`` (also inside e4e and pSp checkpoints),
+    NVIDIA's ``.pkl``, and the folder with random-face's OpenVINO IR.
+
+    Raises CheckpointError if the file is missing, broken, hostile or holds something else.
+    """
+    path = Path(path)
+    readers = {"torch": "rosinality", "pickle": "nvidia", "openvino": "openvino_ir"}
+    return _load(path, "generator", ("stylegan2", "mobile_stylegan"), readers)
+
+
+def load_clip(path: str | os.PathLike[str]) -> nn.Module:
+    """A CLIP from ``path``.
+
+    Reads our own safetensors, OpenAI's TorchScript archive or its state dict, and the
+    safetensors (or the folder with them) of open_clip and transformers.
+
+    Raises CheckpointError if the file is missing, broken, hostile or holds something else.
+    """
+    path = Path(path)
+    readers = {
+        "torchscript": "openai_clip",
+        "torch": "openai_clip",
+        "safetensors": "huggingface_clip",
+        "folder": "huggingface_clip",
+    }
+    return _load(path, "CLIP", ("clip",), readers)
+
+
+def load_identity(path: str | os.PathLike[str]) -> nn.Module:
+    """An ArcFace or InceptionResnetV1 from ``path``.
+
+    Reads our own safetensors, ``model_ir_se50.pth``, and facenet-pytorch's state dict.
+
+    Raises CheckpointError if the file is missing, broken, hostile or holds something else.
+    """
+    path = Path(path)
+    readers = {"torch": "arcface"}
+    if _kind(path) == "torch":
+        state = read_torch_file(path)
+        if isinstance(state, Mapping) and any("conv2d_1a" in str(key) for key in state):
+            readers = {"torch": "facenet"}
+    return _load(path, "identity network", ("arcface", "facenet"), readers)
+
+
+def _load(
+    path: Path, role: str, architectures: tuple[str, ...], readers: Mapping[str, str]
+) -> nn.Module:
+    kind = _kind(path)
+    if kind == "native":
+        architecture = native.read_metadata(path).get("architecture", "")
+        if architecture not in architectures:
+            raise CheckpointError(
+                f"{path} holds a {architecture!r} model where a {role} is needed; "
+                f"give a file with {' or '.join(architectures)}."
+            )
+        return native.load(path)
+    if kind not in readers:
+        raise CheckpointError(
+            f"{path} is in no format that a {role} comes in ({_DESCRIPTIONS[kind]}); "
+            "see the table of formats in the README."
+        )
+    reader = importlib.import_module(f"{__name__}.{readers[kind]}")
+    model: nn.Module = reader.read(path)
+    return model
+
+
+_DESCRIPTIONS = {
+    "openvino": "it is a folder with an OpenVINO IR",
+    "folder": "it is a folder",
+    "safetensors": "it is a safetensors file that this package did not write",
+    "torchscript": "it is a TorchScript archive",
+    "torch": "it is a PyTorch file",
+    "pickle": "it is a Python pickle",
+    "unknown": "its first bytes are of no known format",
+}
+
+
+def _kind(path: Path) -> str:
+    """``native`` or one of ``_DESCRIPTIONS``, from the content of ``path``."""
+    if path.is_dir():
+        return "openvino" if any(path.glob("*.xml")) else "folder"
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; give the path of a weights file.") from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
+    if not head:
+        raise CheckpointError(f"{path} is empty; fetch it again.")
+    if head.startswith(b"PK"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
+        except (zipfile.BadZipFile, OSError, ValueError):
+            # Let PyTorch's own reader say what is wrong with it.
+            return "torch"
+        scripted = any(member.count("/") and member.split("/")[1] == "code" for member in members)
+        return "torchscript" if scripted else "torch"
+    if head[0] == 0x80:
+        return "torch" if _TORCH_LEGACY_MAGIC in head else "pickle"
+    if head[8:9] == b"{":
+        metadata = native.read_metadata(path)
+        return "native" if metadata.get("format") == native.FORMAT else "safetensors"
+    return "unknown"

@@ -1,0 +1,146 @@
+"""The package's own weights format: safetensors whose metadata says which model to build.
+
+Metadata: ``{"format": "styleclip-rt/1", "architecture": NAME, "config": JSON}``. The config is
+the model's frozen dataclass; tuples and nested dataclasses in it survive the round trip.
+"""
+
+import dataclasses
+import importlib
+import json
+import os
+import types
+import typing
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialise
+from torch import nn
+
+from styleclip_rt.checkpoints.state import fill
+from styleclip_rt.errors import CheckpointError
+
+FORMAT = "styleclip-rt/1"
+
+_MODELS = "styleclip_rt.models"
+_CLASS_NAMES = {
+    "stylegan2": ("stylegan2", "StyleGAN2Config", "StyleGAN2"),
+    "mobile_stylegan": ("mobile_stylegan", "MobileStyleGANConfig", "MobileStyleGAN"),
+    "clip": ("clip", "CLIPConfig", "CLIP"),
+    "arcface": ("arcface", "ArcFaceConfig", "ArcFace"),
+    "facenet": ("facenet", "InceptionResnetV1Config", "InceptionResnetV1"),
+}
+"""Architecture -> (module in styleclip_rt.models, config class, model class)."""
+
+
+def architecture_of(model: nn.Module) -> str:
+    """The architecture name under which ``model`` is saved.
+
+    Raises CheckpointError if the model is not one of this package's.
+    """
+    for name, (module, _, class_name) in _CLASS_NAMES.items():
+        if type(model).__module__ == f"{_MODELS}.{module}" and type(model).__name__ == class_name:
+            return name
+    raise CheckpointError(
+        f"A {type(model).__name__} cannot be saved; choose a model of styleclip_rt.models."
+    )
+
+
+def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write ``model`` (weights in their own dtype, and its ``config``) to ``path`` atomically.
+
+    Raises CheckpointError if the model is not one of this package's or the file cannot be
+    written; whatever stood at ``path`` before is then still there.
+    """
+    path = Path(path)
+    metadata = {
+        "format": FORMAT,
+        "architecture": architecture_of(model),
+        "config": json.dumps(dataclasses.asdict(typing.cast(typing.Any, model.config))),
+    }
+    # safetensors refuses tensors that share storage, so each gets its own.
+    state = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in model.state_dict().items()
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(serialise(state, metadata))
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CheckpointError(
+            f"Cannot write {path} ({error.strerror}); choose a folder that has space and is yours."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str]) -> nn.Module:
+    """Build the model that ``path`` holds, in float32, eval mode and with frozen weights.
+
+    Strict: a missing or surplus tensor, or one of another shape, is an error that names it.
+    Half-precision weights are widened.
+
+    Raises CheckpointError if the file is missing, broken or not in this format.
+    """
+    path = Path(path)
+    metadata = read_metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is not a {FORMAT} file (its metadata lacks that format); "
+            "convert it with `styleclip bundle create`."
+        )
+    architecture = metadata.get("architecture", "")
+    if architecture not in _CLASS_NAMES:
+        raise CheckpointError(
+            f"{path} holds the unknown architecture {architecture!r}; "
+            f"expected one of {', '.join(_CLASS_NAMES)}."
+        )
+    module_name, config_name, model_name = _CLASS_NAMES[architecture]
+    module = importlib.import_module(f"{_MODELS}.{module_name}")
+    try:
+        config = _decode(getattr(module, config_name), json.loads(metadata["config"]))
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} has a broken {architecture} config ({error}); fetch or convert it again."
+        ) from error
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    model_class: type[nn.Module] = getattr(module, model_name)
+    return fill(lambda: model_class(config), state, path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of the safetensors file ``path``; empty if it has none.
+
+    Raises CheckpointError if the file is missing or is no safetensors file.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not a file; give the path of a weights file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file ({error}); fetch or convert it again."
+        ) from error
+
+
+def _decode(hint: typing.Any, value: typing.Any) -> typing.Any:
+    """Turn JSON back into what the type hint says: dataclasses from dicts, tuples from lists."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = typing.get_type_hints(hint)
+        surplus = sorted(value.keys() - hints.keys())
+        if surplus:
+            raise ValueError(f"unknown field {surplus[0]!r}")
+        return hint(**{key: _decode(hints[key], item) for key, item in value.items()})
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(value, list):
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return tuple(_decode(arguments[0], item) for item in value)
+        return tuple(_decode(a, item) for a, item in zip(arguments, value, strict=True))
+    if origin in (typing.Union, types.UnionType) and value is not None:
+        for argument in arguments:
+            if typing.get_origin(argument) is tuple or dataclasses.is_dataclass(argument):
+                return _decode(argument, value)
+    return value

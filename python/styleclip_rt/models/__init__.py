@@ -1,0 +1,1 @@
+"""The networks, as pure modules: they know nothing of files."""
