@@ -1,0 +1,122 @@
+"""ArcFace's improved residual network with squeeze and excitation: IR-SE50 and smaller ones.
+
+Deng et al. 2019 (arXiv:1801.07698) give the residual unit (BN-conv-PReLU-conv-BN) and the head
+(BN-linear-BN), Hu et al. 2018 (arXiv:1709.01507) the channel gate; the crop is StyleCLIP's.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class ArcFaceConfig:
+    """Shape and preprocessing of an ArcFace network; the default is IR-SE50.
+
+    widths, units:  channels and residual units of each stage; every stage halves the resolution.
+    crop:           top, left, bottom, right of the face as fractions of an FFHQ-aligned image.
+    """
+
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    units: tuple[int, ...] = (3, 4, 14, 3)
+    squeeze_excite: bool = True
+    reduction: int = 16
+    embed_dim: int = 512
+    input_size: int = 112
+    crop: tuple[float, float, float, float] = (35 / 256, 32 / 256, 223 / 256, 220 / 256)
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "units", "crop"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.widths or len(self.widths) != len(self.units):
+            raise ValueError("widths and units need one entry for each stage")
+        if self.input_size % 2 ** len(self.widths):
+            raise ValueError(f"{self.input_size} px cannot be halved {len(self.widths)} times")
+
+
+class SqueezeExcite(nn.Module):
+    """Gates each channel by what the whole image shows."""
+
+    def __init__(self, width: int, reduction: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(width, width // reduction, bias=False)
+        self.excite = nn.Linear(width // reduction, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))))
+        return x * gate[:, :, None, None]
+
+
+class ResidualUnit(nn.Module):
+    """BN, 3x3 convolution, PReLU, strided 3x3 convolution, BN, gate; plus the shortcut."""
+
+    def __init__(self, inputs: int, width: int, stride: int, config: ArcFaceConfig) -> None:
+        super().__init__()
+        self.stride = stride
+        self.norm1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
+        self.prelu = nn.PReLU(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width)
+        self.gate = (
+            SqueezeExcite(width, config.reduction) if config.squeeze_excite else nn.Identity()
+        )
+        self.shortcut = (
+            nn.Identity()
+            if inputs == width
+            else nn.Sequential(nn.Conv2d(inputs, width, 1, bias=False), nn.BatchNorm2d(width))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.conv2(self.prelu(self.conv1(self.norm1(x)))))
+        return self.gate(y) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
+
+
+class ArcFace(nn.Module):
+    """Faces as unit vectors whose cosine says how likely two show the same person."""
+
+    def __init__(self, config: ArcFaceConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.input_size = config.input_size
+        self.crop = config.crop
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, config.widths[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(config.widths[0]),
+            nn.PReLU(config.widths[0]),
+        )
+        units: list[nn.Module] = []
+        inputs = config.widths[0]
+        for width, count in zip(config.widths, config.units, strict=True):
+            for index in range(count):
+                units.append(ResidualUnit(inputs, width, 2 if index == 0 else 1, config))
+                inputs = width
+        self.units = nn.Sequential(*units)
+        side = config.input_size // 2 ** len(config.widths)
+        self.head_norm = nn.BatchNorm2d(inputs)
+        self.head = nn.Linear(inputs * side * side, config.embed_dim)
+        self.embedding_norm = nn.BatchNorm1d(config.embed_dim)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Faces [N, 3, input_size, input_size] in [-1, 1] -> [N, embed_dim], not unit norm."""
+        x = self.head_norm(self.units(self.stem(faces)))
+        return self.embedding_norm(self.head(x.flatten(1)))
+
+    @torch.jit.export
+    def encode(self, image: Tensor) -> Tensor:
+        """Aligned images [N, 3, H, W] in [0, 1], any size -> [N, embed_dim], unit norm.
+
+        The face is cropped and averaged down to `input_size` by area.
+        """
+        height, width = image.shape[2], image.shape[3]
+        top, left, bottom, right = self.crop
+        face = image[
+            :,
+            :,
+            int(round(top * height)) : int(round(bottom * height)),
+            int(round(left * width)) : int(round(right * width)),
+        ]
+        face = F.adaptive_avg_pool2d(face, [self.input_size, self.input_size])
+        return F.normalize(self(face * 2 - 1), dim=1)
