@@ -141,6 +141,11 @@ def _decode(hint: typing.Any, value: typing.Any) -> typing.Any:
         return tuple(_decode(a, item) for a, item in zip(arguments, value, strict=True))
     if origin in (typing.Union, types.UnionType) and value is not None:
         for argument in arguments:
-            if typing.get_origin(argument) is tuple or dataclasses.is_dataclass(argument):
+            if typing.get_origin(argument) is tuple:
+                return _decode(argument, value)
+            # Of several dataclasses, the one that has every field.
+            if dataclasses.is_dataclass(argument) and value.keys() <= {
+                field.name for field in dataclasses.fields(argument)
+            }:
                 return _decode(argument, value)
     return value

@@ -28,8 +28,6 @@ class ArcFaceConfig:
     crop: tuple[float, float, float, float] = (35 / 256, 32 / 256, 223 / 256, 220 / 256)
 
     def __post_init__(self) -> None:
-        for name in ("widths", "units", "crop"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.widths or len(self.widths) != len(self.units):
             raise ValueError("widths and units need one entry for each stage")
         if self.input_size % 2 ** len(self.widths):

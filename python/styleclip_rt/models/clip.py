@@ -6,9 +6,7 @@ convolutional image tower and a factored vocabulary. It knows nothing of files; 
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +39,6 @@ class ConvTowerConfig:
     layer_scale: float = 0.1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))
-        object.__setattr__(self, "depths", tuple(self.depths))
         if not self.widths or len(self.widths) != len(self.depths):
             raise ValueError("widths and depths need one entry for each stage")
 
@@ -66,10 +62,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class CLIPConfig:
-    """Shape and preprocessing of a CLIP; the default is OpenAI's ViT-B/32.
-
-    `CLIPConfig(**json)` restores what `dataclasses.asdict` and JSON made of one.
-    """
+    """Shape and preprocessing of a CLIP; the default is OpenAI's ViT-B/32."""
 
     embed_dim: int = 512
     image_resolution: int = 224
@@ -78,20 +71,6 @@ class CLIPConfig:
     logit_bias: bool = False
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
-
-    def __post_init__(self) -> None:
-        vision, text = _plain(self.vision), _plain(self.text)
-        if vision is not None:
-            tower = VisionTransformerConfig if "patch_size" in vision else ConvTowerConfig
-            object.__setattr__(self, "vision", tower(**vision))
-        if text is not None:
-            object.__setattr__(self, "text", TextConfig(**text))
-        object.__setattr__(self, "mean", tuple(self.mean))
-        object.__setattr__(self, "std", tuple(self.std))
-
-
-def _plain(value: object) -> Mapping[str, Any] | None:
-    return value if isinstance(value, Mapping) else None
 
 
 VIT_B_32 = CLIPConfig()
