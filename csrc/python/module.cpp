@@ -1,0 +1,44 @@
+// styleclip_rt._native: how the package was built and what this processor offers.
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace {
+
+py::dict build_info() {
+  py::dict info;
+  info["version"] = STYLECLIP_VERSION;
+  info["compiler"] = STYLECLIP_COMPILER;
+  info["build_type"] = STYLECLIP_BUILD_TYPE;
+  info["torch"] = STYLECLIP_TORCH_VERSION;
+#ifdef STYLECLIP_HAS_TARGET_CLONES
+  info["simd_dispatch"] = true;
+#else
+  info["simd_dispatch"] = false;
+#endif
+  return info;
+}
+
+py::dict cpu_features() {
+  py::dict features;
+#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+  __builtin_cpu_init();
+  features["sse4.2"] = __builtin_cpu_supports("sse4.2") != 0;
+  features["avx2"] = __builtin_cpu_supports("avx2") != 0;
+  features["fma"] = __builtin_cpu_supports("fma") != 0;
+  features["avx512f"] = __builtin_cpu_supports("avx512f") != 0;
+  features["avx512bw"] = __builtin_cpu_supports("avx512bw") != 0;
+#elif defined(__aarch64__)
+  features["neon"] = true;
+#endif
+  return features;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, module) {
+  module.doc() = "Build information and CPU features of styleclip_rt's compiled part.";
+  module.def("build_info", &build_info, "How the compiled part was built.");
+  module.def("cpu_features", &cpu_features,
+             "Instruction sets that the kernels can use, each with whether this processor has it.");
+}

@@ -1,0 +1,231 @@
+// styleclip_rt::area_resample and its transpose: schemas, checks, CPU, Meta, Autograd.
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <c10/util/irange.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <vector>
+
+#include "kernels/cpu/area_resample.h"
+
+namespace {
+
+using at::Tensor;
+using Doubles = at::ArrayRef<double>;
+
+void check_image(const Tensor& image) {
+  TORCH_CHECK_VALUE(image.dim() == 4, "area_resample needs an image [N, C, H, W], got ",
+                    image.dim(), " dimensions");
+  TORCH_CHECK_TYPE(image.scalar_type() == at::kFloat,
+                   "area_resample's compiled op needs float32, got ", image.scalar_type());
+}
+
+void check_constants(const Doubles& values, const c10::SymInt& channels, const char* name) {
+  TORCH_CHECK_VALUE(values.empty() || channels == static_cast<int64_t>(values.size()),
+                    "area_resample needs one ", name, " per channel or none, got ", values.size());
+}
+
+template <class Ints>
+void check_crop(const Ints& image_size, const Ints& crop, const Ints& size) {
+  TORCH_CHECK_VALUE(crop[0] >= 0 && crop[1] >= 0 && crop[2] > 0 && crop[3] > 0 &&
+                        crop[0] + crop[2] <= image_size[0] && crop[1] + crop[3] <= image_size[1],
+                    "area_resample needs a crop (top, left, height, width) inside the image of ",
+                    image_size[0], "x", image_size[1], ", got (", crop[0], ", ", crop[1], ", ",
+                    crop[2], ", ", crop[3], ")");
+  TORCH_CHECK_VALUE(size[0] > 0 && size[1] > 0, "area_resample needs a positive output size, got ",
+                    size[0], "x", size[1]);
+}
+
+int64_t grain(int64_t work_per_row) { return std::max<int64_t>(1, 32768 / (work_per_row + 1)); }
+
+struct Affine {
+  std::vector<float> scale, shift;
+};
+
+Affine normalisation(int64_t channels, Doubles mean, Doubles std) {
+  Affine affine{std::vector<float>(channels, 1.0f), std::vector<float>(channels, 0.0f)};
+  for (const auto c : c10::irange(channels)) {
+    const double deviation = std.empty() ? 1.0 : std[c];
+    affine.scale[c] = static_cast<float>(1.0 / deviation);
+    if (!mean.empty()) affine.shift[c] = static_cast<float>(-mean[c] / deviation);
+  }
+  return affine;
+}
+
+Tensor resample(const Tensor& input, const styleclip::Band& rows, const styleclip::Band& columns,
+                const Affine& affine, int64_t column_begin, int64_t column_end) {
+  const Tensor image = input.contiguous();
+  const int64_t channels = image.size(1);
+  const int64_t planes = image.size(0) * channels;
+  const Tensor out =
+      at::empty({image.size(0), channels, rows.outputs(), columns.outputs()}, image.options());
+  if (planes == 0) return out;
+
+  const auto vertical = [&](const float* in, float* to, int64_t width, int64_t begin, int64_t end) {
+    const int64_t work = (end - begin) * (1 + rows.inputs / rows.outputs());
+    at::parallel_for(0, planes * rows.outputs(), grain(work), [&](int64_t a, int64_t b) {
+      styleclip::combine_rows(in, rows, width, begin, end, to, a, b);
+    });
+  };
+  const auto horizontal = [&](const float* in, float* to, int64_t height) {
+    const int64_t work = columns.outputs() + static_cast<int64_t>(columns.weights.size());
+    at::parallel_for(0, planes * height, grain(work), [&](int64_t a, int64_t b) {
+      styleclip::combine_columns(in, columns, height, channels, affine.scale.data(),
+                                 affine.shift.data(), to, a, b);
+    });
+  };
+  // The column pass is the slow one: it goes where there are fewer rows.
+  if (rows.outputs() <= rows.inputs) {
+    const Tensor between = at::empty({planes, rows.outputs(), columns.inputs}, image.options());
+    vertical(image.const_data_ptr<float>(), between.mutable_data_ptr<float>(), columns.inputs,
+             column_begin, column_end);
+    horizontal(between.const_data_ptr<float>(), out.mutable_data_ptr<float>(), rows.outputs());
+  } else {
+    const Tensor between = at::empty({planes, rows.inputs, columns.outputs()}, image.options());
+    horizontal(image.const_data_ptr<float>(), between.mutable_data_ptr<float>(), rows.inputs);
+    vertical(between.const_data_ptr<float>(), out.mutable_data_ptr<float>(), columns.outputs(), 0,
+             columns.outputs());
+  }
+  return out;
+}
+
+Tensor area_resample_cpu(const Tensor& image, at::IntArrayRef crop, at::IntArrayRef size,
+                         Doubles mean, Doubles std) {
+  check_image(image);
+  check_constants(mean, image.size(1), "mean");
+  check_constants(std, image.size(1), "standard deviation");
+  check_crop(image.sizes().slice(2), crop, size);
+  return resample(image, styleclip::area_band(image.size(2), crop[0], crop[2], size[0]),
+                  styleclip::area_band(image.size(3), crop[1], crop[3], size[1]),
+                  normalisation(image.size(1), mean, std), crop[1], crop[1] + crop[3]);
+}
+
+Tensor area_resample_transpose_cpu(const Tensor& grad, at::IntArrayRef image_size,
+                                   at::IntArrayRef crop, Doubles std) {
+  check_image(grad);
+  check_constants(std, grad.size(1), "standard deviation");
+  check_crop(image_size, crop, grad.sizes().slice(2));
+  const auto rows = styleclip::area_band(image_size[0], crop[0], crop[2], grad.size(2));
+  const auto columns = styleclip::area_band(image_size[1], crop[1], crop[3], grad.size(3));
+  return resample(grad, styleclip::transpose(rows), styleclip::transpose(columns),
+                  normalisation(grad.size(1), {}, std), 0, grad.size(3));
+}
+
+Tensor area_resample_meta(const Tensor& image, c10::SymIntArrayRef crop, c10::SymIntArrayRef size,
+                          Doubles mean, Doubles std) {
+  check_image(image);
+  check_constants(mean, image.sym_size(1), "mean");
+  check_constants(std, image.sym_size(1), "standard deviation");
+  check_crop(image.sym_sizes().slice(2), crop, size);
+  return at::empty_symint({image.sym_size(0), image.sym_size(1), size[0], size[1]},
+                          image.options());
+}
+
+Tensor area_resample_transpose_meta(const Tensor& grad, c10::SymIntArrayRef image_size,
+                                    c10::SymIntArrayRef crop, Doubles std) {
+  check_image(grad);
+  check_constants(std, grad.sym_size(1), "standard deviation");
+  check_crop(image_size, crop, grad.sym_sizes().slice(2));
+  return at::empty_symint({grad.sym_size(0), grad.sym_size(1), image_size[0], image_size[1]},
+                          grad.options());
+}
+
+Tensor call_area_resample(const Tensor& image, c10::SymIntArrayRef crop, c10::SymIntArrayRef size,
+                          Doubles mean, Doubles std) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("styleclip_rt::area_resample", "")
+                             .typed<Tensor(const Tensor&, c10::SymIntArrayRef, c10::SymIntArrayRef,
+                                           Doubles, Doubles)>();
+  return op.call(image, crop, size, mean, std);
+}
+
+Tensor call_area_resample_transpose(const Tensor& grad, c10::SymIntArrayRef image_size,
+                                    c10::SymIntArrayRef crop, Doubles std) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("styleclip_rt::area_resample_transpose", "")
+          .typed<Tensor(const Tensor&, c10::SymIntArrayRef, c10::SymIntArrayRef, Doubles)>();
+  return op.call(grad, image_size, crop, std);
+}
+
+struct AreaResample : torch::autograd::Function<AreaResample> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& image,
+                        c10::SymIntArrayRef crop, c10::SymIntArrayRef size, Doubles mean,
+                        Doubles std) {
+    at::AutoDispatchBelowADInplaceOrView below_autograd;
+    Tensor out = call_area_resample(image, crop, size, mean, std);
+    context->saved_data["image_size"] = image.sym_sizes().slice(2);
+    context->saved_data["crop"] = crop;
+    context->saved_data["std"] = std;
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    auto& saved = context->saved_data;
+    return {call_area_resample_transpose(grads[0], saved["image_size"].toSymIntVector(),
+                                         saved["crop"].toSymIntVector(),
+                                         saved["std"].toDoubleVector()),
+            Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+struct AreaResampleTranspose : torch::autograd::Function<AreaResampleTranspose> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& grad,
+                        c10::SymIntArrayRef image_size, c10::SymIntArrayRef crop, Doubles std) {
+    at::AutoDispatchBelowADInplaceOrView below_autograd;
+    Tensor out = call_area_resample_transpose(grad, image_size, crop, std);
+    context->saved_data["size"] = grad.sym_sizes().slice(2);
+    context->saved_data["crop"] = crop;
+    context->saved_data["std"] = std;
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    auto& saved = context->saved_data;
+    return {call_area_resample(grads[0], saved["crop"].toSymIntVector(),
+                               saved["size"].toSymIntVector(), {}, saved["std"].toDoubleVector()),
+            Tensor(), Tensor(), Tensor()};
+  }
+};
+
+Tensor area_resample_autograd(const Tensor& image, c10::SymIntArrayRef crop,
+                              c10::SymIntArrayRef size, Doubles mean, Doubles std) {
+  return AreaResample::apply(image, crop, size, mean, std);
+}
+
+Tensor area_resample_transpose_autograd(const Tensor& grad, c10::SymIntArrayRef image_size,
+                                        c10::SymIntArrayRef crop, Doubles std) {
+  return AreaResampleTranspose::apply(grad, image_size, crop, std);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(styleclip_rt, library) {
+  library.def(
+      "area_resample(Tensor image, SymInt[4] crop, SymInt[2] size, float[] mean, float[] std)"
+      " -> Tensor",
+      {at::Tag::pt2_compliant_tag});
+  library.def(
+      "area_resample_transpose(Tensor grad, SymInt[2] image_size, SymInt[4] crop, float[] std)"
+      " -> Tensor",
+      {at::Tag::pt2_compliant_tag});
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, CPU, library) {
+  library.impl("area_resample", area_resample_cpu);
+  library.impl("area_resample_transpose", area_resample_transpose_cpu);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) {
+  library.impl("area_resample", area_resample_meta);
+  library.impl("area_resample_transpose", area_resample_transpose_meta);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
+  library.impl("area_resample", area_resample_autograd);
+  library.impl("area_resample_transpose", area_resample_transpose_autograd);
+}

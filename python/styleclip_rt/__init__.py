@@ -1,0 +1,1 @@
+"""Edit faces by text with StyleGAN2-family generators and CLIP."""

@@ -1,0 +1,34 @@
+"""The compiled op library, where the package was installed with one."""
+
+import functools
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+
+PATH = Path(__file__).parents[1] / (
+    "libstyleclip_ops.dylib" if sys.platform == "darwin" else "libstyleclip_ops.so"
+)
+
+
+@functools.cache
+def load() -> bool:
+    """Register the compiled ops with torch, once a process.
+
+    Returns whether they are there; where they are not, one warning says so.
+    """
+    try:
+        torch.ops.load_library(str(PATH))
+    except OSError as error:
+        reason = "were not built" if not PATH.exists() else f"do not fit this torch ({error})"
+        warnings.warn(
+            f"styleclip_rt's compiled ops {reason}: it runs slower, on its reference ops; for the "
+            "compiled ones install a C++20 compiler, then run "
+            "'pip install --no-build-isolation --force-reinstall --no-deps styleclip-rt' "
+            "with cmake, pybind11 and setuptools installed.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Editing, inversion and serving: what runs on top of the models."""
