@@ -1,0 +1,129 @@
+"""CLIP's text tokenizer: byte-level BPE on lower-cased text (Radford et al. 2021, section 2.4).
+
+The merges are OpenAI's `bpe_simple_vocab_16e6.txt.gz` (MIT licence); of its 262,144 the first
+48,894 are in use, which with 512 byte symbols and two marks gives the ids 0 to 49407.
+"""
+
+import gzip
+import html
+from functools import cache, lru_cache
+from importlib import resources
+
+import ftfy
+import regex
+import torch
+from torch import Tensor
+
+from styleclip_rt.errors import StyleClipError
+
+START_OF_TEXT = 49406
+END_OF_TEXT = 49407
+CONTEXT_LENGTH = 77
+
+_MERGES = 48894
+_START_MARK, _END_MARK = "<|startoftext|>", "<|endoftext|>"
+_WORD_END = "</w>"
+
+_WORD = regex.compile(
+    "|".join(
+        [
+            regex.escape(_START_MARK),
+            regex.escape(_END_MARK),
+            "'(?:s|t|re|ve|m|ll|d)",
+            r"\p{L}+",
+            r"\p{N}",
+            r"[^\s\p{L}\p{N}]+",
+        ]
+    ),
+    regex.IGNORECASE,
+)
+
+
+def tokenize(
+    texts: list[str], context_length: int = CONTEXT_LENGTH, truncate: bool = True
+) -> Tensor:
+    """Texts -> tokens [N, context_length] int64: start mark, words, end mark, zeros.
+
+    A longer text is cut and keeps its end mark; with `truncate=False` it is an error instead.
+
+    Raises StyleClipError if a text is empty or, with `truncate=False`, too long.
+    """
+    tokens = torch.zeros(len(texts), context_length, dtype=torch.int64)
+    for row, text in zip(tokens, texts, strict=True):
+        ids = encode(text)
+        if not ids:
+            raise StyleClipError(f"The text {text!r} is empty; say in words what to show.")
+        room = context_length - 2
+        if len(ids) > room and not truncate:
+            raise StyleClipError(
+                f"The text starting {text[:40]!r} has {len(ids)} tokens and CLIP reads {room}; "
+                "shorten it."
+            )
+        ids = [START_OF_TEXT, *ids[:room], END_OF_TEXT]
+        row[: len(ids)] = torch.tensor(ids)
+    return tokens
+
+
+def encode(text: str) -> list[int]:
+    """The ids of `text`, without start and end marks and of any length."""
+    ids: list[int] = []
+    for word in _WORD.findall(clean(text)):
+        ids += _encode_word(word)
+    return ids
+
+
+def clean(text: str) -> str:
+    """`text` as CLIP reads it: repaired Unicode, no HTML entities, single spaces, lower case."""
+    # Twice, as CLIP does, because captions from the web are often escaped twice.
+    text = html.unescape(html.unescape(ftfy.fix_text(text)))
+    return str(regex.sub(r"\s+", " ", text.strip())).strip().lower()
+
+
+@lru_cache(maxsize=4096)
+def _encode_word(word: str) -> tuple[int, ...]:
+    vocabulary, ranks = _vocabulary()
+    if word in (_START_MARK, _END_MARK):
+        return (vocabulary[word],)
+    symbols = _byte_symbols()
+    parts = [symbols[byte] for byte in word.encode("utf-8")]
+    parts[-1] += _WORD_END
+    while len(parts) > 1:
+        pairs = list(zip(parts, parts[1:], strict=False))
+        best = min(pairs, key=lambda pair: ranks.get(pair, _MERGES))
+        if best not in ranks:
+            break
+        merged: list[str] = []
+        index = 0
+        while index < len(parts):
+            if index < len(pairs) and pairs[index] == best:
+                merged.append(parts[index] + parts[index + 1])
+                index += 2
+            else:
+                merged.append(parts[index])
+                index += 1
+        parts = merged
+    return tuple(vocabulary[part] for part in parts)
+
+
+@cache
+def _byte_symbols() -> dict[int, str]:
+    """Each byte as one printable character, in the order of the vocabulary."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {
+        byte: chr(256 + index) for index, byte in enumerate(others)
+    }
+
+
+@cache
+def _vocabulary() -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+    """Symbol -> id, and pair of symbols -> rank of its merge."""
+    file = resources.files(__package__).joinpath("bpe_simple_vocab_16e6.txt.gz")
+    lines = gzip.decompress(file.read_bytes()).decode("utf-8").split("\n")
+    merges = [line.split() for line in lines[1 : 1 + _MERGES]]
+    symbols = list(_byte_symbols().values())
+    symbols += [symbol + _WORD_END for symbol in symbols]
+    symbols += [first + second for first, second in merges]
+    symbols += [_START_MARK, _END_MARK]
+    ranks = {(first, second): rank for rank, (first, second) in enumerate(merges)}
+    return {symbol: index for index, symbol in enumerate(symbols)}, ranks
