@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from styleclip_rt.models.face_crop import FFHQ_FACE, FaceCrop, crop_face
+
 
 @dataclass(frozen=True)
 class ArcFaceConfig:
@@ -25,13 +27,15 @@ class ArcFaceConfig:
     reduction: int = 16
     embed_dim: int = 512
     input_size: int = 112
-    crop: tuple[float, float, float, float] = (35 / 256, 32 / 256, 223 / 256, 220 / 256)
+    crop: FaceCrop = FFHQ_FACE
 
     def __post_init__(self) -> None:
         if not self.widths or len(self.widths) != len(self.units):
             raise ValueError("widths and units need one entry for each stage")
         if self.input_size % 2 ** len(self.widths):
             raise ValueError(f"{self.input_size} px cannot be halved {len(self.widths)} times")
+        if self.squeeze_excite and min(self.widths) < self.reduction:
+            raise ValueError(f"a width of {min(self.widths)} is below the reduction")
 
 
 class SqueezeExcite(nn.Module):
@@ -78,8 +82,6 @@ class ArcFace(nn.Module):
     def __init__(self, config: ArcFaceConfig) -> None:
         super().__init__()
         self.config = config
-        self.input_size = config.input_size
-        self.crop = config.crop
         self.stem = nn.Sequential(
             nn.Conv2d(3, config.widths[0], 3, padding=1, bias=False),
             nn.BatchNorm2d(config.widths[0]),
@@ -102,19 +104,11 @@ class ArcFace(nn.Module):
         x = self.head_norm(self.units(self.stem(faces)))
         return self.embedding_norm(self.head(x.flatten(1)))
 
-    @torch.jit.export
     def encode(self, image: Tensor) -> Tensor:
         """Aligned images [N, 3, H, W] in [0, 1], any size -> [N, embed_dim], unit norm.
 
         The face is cropped and averaged down to `input_size` by area.
         """
-        height, width = image.shape[2], image.shape[3]
-        top, left, bottom, right = self.crop
-        face = image[
-            :,
-            :,
-            int(round(top * height)) : int(round(bottom * height)),
-            int(round(left * width)) : int(round(right * width)),
-        ]
-        face = F.adaptive_avg_pool2d(face, [self.input_size, self.input_size])
-        return F.normalize(self(face * 2 - 1), dim=1)
+        config = self.config
+        faces = crop_face(image, config.crop, config.input_size, mean=0.5, std=0.5)
+        return F.normalize(self(faces), dim=1)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from styleclip_rt.ops.area_resample import area_resample
+
 VOCABULARY_SIZE = 49408
 CONTEXT_LENGTH = 77
 
@@ -267,8 +269,6 @@ class CLIP(nn.Module):
         super().__init__()
         self.config = config
         self.image_resolution = config.image_resolution
-        self.mean = config.mean
-        self.std = config.std
         if isinstance(config.vision, VisionTransformerConfig):
             self.vision: nn.Module = VisionTransformer(
                 config.vision, config.image_resolution, config.embed_dim
@@ -284,12 +284,8 @@ class CLIP(nn.Module):
 
         The whole image is averaged down to `image_resolution` by area and normalised.
         """
-        side = self.image_resolution
-        if pixels.shape[2] != side or pixels.shape[3] != side:
-            pixels = F.adaptive_avg_pool2d(pixels, [side, side])
-        mean = torch.tensor(self.mean, dtype=pixels.dtype, device=pixels.device)
-        std = torch.tensor(self.std, dtype=pixels.dtype, device=pixels.device)
-        pixels = (pixels - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+        config = self.config
+        pixels = area_resample(pixels, config.image_resolution, mean=config.mean, std=config.std)
         return F.normalize(self.vision(pixels), dim=1)
 
     def encode_text(self, tokens: Tensor) -> Tensor:
