@@ -1,0 +1,264 @@
+"""MobileStyleGAN: StyleGAN2's mapping network with a wavelet synthesis network.
+
+Belousov, "MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity Image
+Synthesis", 2021. Differences from StyleGAN2: convolutions are depthwise-separable, upsampling is an
+inverse Haar wavelet, demodulation depends on the weights alone and is folded into them, noise is a
+stored constant, and a single head predicts the wavelet coefficients of the image.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEAK = 0.2
+
+
+@dataclass(frozen=True)
+class MobileStyleGANConfig:
+    """Shape of the network.
+
+    Attributes:
+        channels: feature channels at 4, 8, 16, ... px; the image has twice the last resolution.
+        latent_dim: width of z and w.
+        mapping_layers: fully connected layers of the mapping network.
+        draft_resolutions: resolutions of the small heads that draw a draft image, descending; each
+            must be one of the feature resolutions from 8 px up to a quarter of the image.
+        draft_channels: hidden width of a draft head.
+    """
+
+    channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64)
+    latent_dim: int = 512
+    mapping_layers: int = 8
+    draft_resolutions: tuple[int, ...] = ()
+    draft_channels: int = 64
+
+
+def haar_idwt2d(x: Tensor) -> Tensor:
+    """Inverse 2-D Haar wavelet transform.
+
+    Args:
+        x: [N, 4C, H, W]; channels [0, C) are the low-pass band, then the three detail bands
+            (vertical, horizontal, diagonal) of each channel beside each other.
+
+    Returns:
+        [N, C, 2H, 2W].
+    """
+    n, c4, h, w = x.shape
+    c = c4 // 4
+    low = x[:, :c]
+    vertical, horizontal, diagonal = x[:, c:].reshape(n, c, 3, h, w).unbind(2)
+    top, bottom = low + vertical, low - vertical
+    top_detail, bottom_detail = horizontal + diagonal, horizontal - diagonal
+    quads = torch.stack(
+        (
+            top + top_detail,
+            top - top_detail,
+            bottom + bottom_detail,
+            bottom - bottom_detail,
+        ),
+        dim=2,
+    )
+    return F.pixel_shuffle(quads.reshape(n, 4 * c, h, w) * 0.5, 2)
+
+
+def _scale(x: Tensor, style: Tensor) -> Tensor:
+    return x * style[:, :, None, None]
+
+
+class SeparableConv(nn.Module):
+    """Depthwise 3x3, pointwise, noise, bias, leaky ReLU, on an already modulated input."""
+
+    def __init__(self, in_channels: int, out_channels: int, resolution: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(
+            in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False
+        )
+        self.pointwise = nn.Conv2d(in_channels, out_channels, 1)
+        self.noise = nn.Buffer(torch.zeros(1, 1, resolution, resolution))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C_in, H, W] -> [N, C_out, H, W]."""
+        # In place is safe: leaky ReLU's gradient needs only the sign of its result.
+        return F.leaky_relu_(self.pointwise(self.depthwise(x)).add_(self.noise), LEAK)
+
+
+class WaveletBlock(nn.Module):
+    """Doubles the resolution: modulate, inverse wavelet, two modulated separable convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int, resolution: int, latent_dim: int):
+        super().__init__()
+        self.up_affine = nn.Linear(latent_dim, in_channels)
+        self.conv1_affine = nn.Linear(latent_dim, in_channels // 4)
+        self.conv2_affine = nn.Linear(latent_dim, out_channels)
+        self.conv1 = SeparableConv(in_channels // 4, out_channels, resolution)
+        self.conv2 = SeparableConv(out_channels, out_channels, resolution)
+
+    def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor) -> Tensor:
+        """[N, C_in, H, W] and three styles -> [N, C_out, 2H, 2W]."""
+        x = haar_idwt2d(_scale(x, up))
+        x = self.conv1(_scale(x, style1))
+        return self.conv2(_scale(x, style2))
+
+
+class DraftHead(nn.Module):
+    """Draws an RGB draft from the features of one resolution.
+
+    The distilled network has no image below its full size, so these are fitted to its own reduced
+    images (`styleclip bundle train-draft`). They reuse the styles of the layers that they stand in
+    for, so that an edit on the draft also moves those rows of w+.
+    """
+
+    def __init__(self, in_channels: int, hidden: int, up_channels: int, image_channels: int):
+        super().__init__()
+        self.squeeze = nn.Conv2d(up_channels, hidden, 1)
+        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.mix = nn.Conv2d(hidden, image_channels, 1)
+        self.to_rgb = nn.Conv2d(image_channels, 3, 1)
+
+    def forward(self, x: Tensor, up: Tensor, image_style: Tensor) -> Tensor:
+        """[N, C, H, W], the next block's up style and the image style -> [N, 3, H, W]."""
+        x = F.leaky_relu(self.squeeze(_scale(x, up)), LEAK)
+        x = F.leaky_relu(self.mix(x + self.depthwise(x)), LEAK)
+        image: Tensor = self.to_rgb(_scale(x, image_style))
+        return image
+
+
+class MobileStyleGAN(nn.Module):
+    """Mapping and synthesis networks; latents in z, w, w+ and StyleSpace.
+
+    Weights are frozen: only latents receive a gradient.
+
+    Rows of w+ (and tensors of StyleSpace), in order of depth: the 4 px convolution, then `up`,
+    `conv1`, `conv2` of each block, then the image head: 23 rows for the FFHQ network at 1024 px.
+    """
+
+    def __init__(self, config: MobileStyleGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.latent_dim = config.latent_dim
+        self.resolution = 2 ** (len(config.channels) + 2)
+        self.n_latent = 3 * (len(config.channels) - 1) + 2
+        first = config.channels[0]
+        self.mapping_layers = nn.ModuleList(
+            nn.Linear(config.latent_dim, config.latent_dim) for _ in range(config.mapping_layers)
+        )
+        self.mean_latent = nn.Buffer(torch.zeros(config.latent_dim))
+        self.constant = nn.Buffer(torch.zeros(1, first, 4, 4))
+        self.first_affine = nn.Linear(config.latent_dim, first)
+        self.first_conv = nn.Conv2d(first, first, 3, padding=1)
+        self.first_noise = nn.Buffer(torch.zeros(1, 1, 4, 4))
+        self.blocks = nn.ModuleList(
+            WaveletBlock(config.channels[i], config.channels[i + 1], 8 * 2**i, config.latent_dim)
+            for i in range(len(config.channels) - 1)
+        )
+        self.image_affine = nn.Linear(config.latent_dim, config.channels[-1])
+        self.to_wavelets = nn.Conv2d(config.channels[-1], 12, 1)
+        self.draft_heads = nn.ModuleDict(
+            {
+                str(size): self._draft_head(config, size)
+                for size in config.draft_resolutions
+            }
+        )
+        self.requires_grad_(False)
+
+    @staticmethod
+    def _draft_head(config: MobileStyleGANConfig, size: int) -> DraftHead:
+        channels = config.channels[size.bit_length() - 3]
+        return DraftHead(channels, config.draft_channels, channels, config.channels[-1])
+
+    @property
+    def layer_groups(self) -> dict[str, range]:
+        """Rows of w+ by what they draw: `coarse` up to 16 px (pose, face shape), `middle` up to
+        64 px (features), `fine` above (colour, texture)."""
+        return {
+            "coarse": range(0, min(7, self.n_latent)),
+            "middle": range(min(7, self.n_latent), min(13, self.n_latent)),
+            "fine": range(min(13, self.n_latent), self.n_latent),
+        }
+
+    def mapping(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:
+        """z [N, latent_dim], standard normal -> w [N, latent_dim].
+
+        `truncation_psi` scales the distance from `mean_latent` (Karras et al. 2019, appendix B).
+        """
+        x = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
+        for layer in self.mapping_layers:
+            x = F.leaky_relu(layer(x), LEAK) * 2**0.5
+        return self.mean_latent + truncation_psi * (x - self.mean_latent)
+
+    def affines(self) -> list[nn.Linear]:
+        """The affine layer of every row of w+, in order."""
+        layers: list[nn.Linear] = [self.first_affine]
+        for block in self.blocks:
+            assert isinstance(block, WaveletBlock)
+            layers += [block.up_affine, block.conv1_affine, block.conv2_affine]
+        return [*layers, self.image_affine]
+
+    def styles(self, w_plus: Tensor) -> list[Tensor]:
+        """w+ [N, n_latent, latent_dim] -> StyleSpace: one tensor [N, channels] a row."""
+        return [layer(w_plus[:, i]) for i, layer in enumerate(self.affines())]
+
+    def synthesis(
+        self, latent: Tensor | Sequence[Tensor], resolution: int | None = None
+    ) -> Tensor:
+        """Draw the image (noise is a stored constant, so the same latent gives the same image).
+
+        Args:
+            latent: w [N, latent_dim], w+ [N, n_latent, latent_dim], or the list from `styles`.
+            resolution: full size (default); half of it (exact: the low-pass wavelet band); or
+                smaller, drawn by the nearest draft head (approximate) and area-averaged.
+
+        Returns:
+            [N, 3, resolution, resolution], about [-1, 1] (not clamped).
+
+        Raises:
+            ValueError: no draft head can draw that resolution.
+        """
+        resolution = self.resolution if resolution is None else resolution
+        if isinstance(latent, Tensor):
+            if latent.dim() == 2:
+                latent = latent[:, None].expand(-1, self.n_latent, -1)
+            latent = self.styles(latent)
+        draft = self._draft_for(resolution)
+        if draft is not None:
+            image = self.draft(self.features(latent, draft), latent)
+            return image if draft == resolution else F.avg_pool2d(image, draft // resolution)
+        wavelets = self.to_wavelets(_scale(self.features(latent), latent[-1]))
+        if resolution == self.resolution // 2:
+            return 0.5 * wavelets[:, :3]
+        return haar_idwt2d(wavelets)
+
+    def features(self, styles: Sequence[Tensor], resolution: int | None = None) -> Tensor:
+        """StyleSpace -> the features [N, C, resolution, resolution] of one block (the last)."""
+        constant = self.constant.expand(styles[0].shape[0], -1, -1, -1)
+        x = self.first_conv(_scale(constant, styles[0])) + self.first_noise
+        x = F.leaky_relu(x, LEAK)
+        for i, block in enumerate(self.blocks):
+            if x.shape[-1] == resolution:
+                break
+            x = block(x, *styles[1 + 3 * i : 4 + 3 * i])
+        return x
+
+    def draft(self, features: Tensor, styles: Sequence[Tensor]) -> Tensor:
+        """The draft [N, 3, H, W] that the head of that resolution draws of `features`."""
+        size = features.shape[-1]
+        up = styles[3 * (size.bit_length() - 3) + 1]
+        image: Tensor = self.draft_heads[str(size)](features, up, styles[-1])
+        return image
+
+    def _draft_for(self, resolution: int) -> int | None:
+        """Which draft head draws `resolution`; None for the exact sizes."""
+        if resolution in (self.resolution, self.resolution // 2):
+            return None
+        fitting = [size for size in self.config.draft_resolutions if size >= resolution]
+        if not fitting or min(fitting) % resolution:
+            known = sorted({*self.config.draft_resolutions, self.resolution // 2, self.resolution})
+            raise ValueError(f"no image at {resolution} px: this generator draws {known}")
+        return min(fitting)
+
+    def forward(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:
+        """z [N, latent_dim] -> image [N, 3, resolution, resolution]."""
+        return self.synthesis(self.mapping(z, truncation_psi))
