@@ -1,4 +1,6 @@
 // styleclip_rt::area_resample and its transpose: schemas, checks, CPU, Meta, Autograd.
+#include "kernels/cpu/area_resample.h"
+
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -7,8 +9,6 @@
 #include <torch/library.h>
 
 #include <vector>
-
-#include "kernels/cpu/area_resample.h"
 
 namespace {
 
@@ -165,10 +165,10 @@ struct AreaResample : torch::autograd::Function<AreaResample> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list grads) {
     auto& saved = context->saved_data;
-    return {call_area_resample_transpose(grads[0], saved["image_size"].toSymIntVector(),
-                                         saved["crop"].toSymIntVector(),
-                                         saved["std"].toDoubleVector()),
-            Tensor(), Tensor(), Tensor(), Tensor()};
+    return {
+        call_area_resample_transpose(grads[0], saved["image_size"].toSymIntVector(),
+                                     saved["crop"].toSymIntVector(), saved["std"].toDoubleVector()),
+        Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 

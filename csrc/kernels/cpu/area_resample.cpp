@@ -22,8 +22,7 @@ Band area_band(std::int64_t inputs, std::int64_t start, std::int64_t length, std
     const std::int64_t last = (end + outputs - 1) / outputs;
     band.first.push_back(start + first);
     for (std::int64_t i = first; i < last; ++i) {
-      const std::int64_t covered =
-          std::min((i + 1) * outputs, end) - std::max(i * outputs, begin);
+      const std::int64_t covered = std::min((i + 1) * outputs, end) - std::max(i * outputs, begin);
       band.weights.push_back(static_cast<float>(static_cast<double>(covered) / length));
     }
     band.offset.push_back(static_cast<std::int64_t>(band.weights.size()));
@@ -61,8 +60,7 @@ void combine_rows(const float* in, const Band& band, std::int64_t width, std::in
   const std::int64_t outputs = band.outputs();
   for (std::int64_t row = row_begin; row < row_end; ++row) {
     const std::int64_t o = row % outputs;
-    const float* __restrict source =
-        in + ((row / outputs) * band.inputs + band.first[o]) * width;
+    const float* __restrict source = in + ((row / outputs) * band.inputs + band.first[o]) * width;
     float* __restrict target = out + row * width;
     std::fill(target + column_begin, target + column_end, 0.0f);
     for (std::int64_t k = band.offset[o]; k < band.offset[o + 1]; ++k, source += width) {

@@ -19,7 +19,7 @@ def load() -> bool:
     Returns whether they are there; where they are not, one warning says so.
     """
     try:
-        torch.ops.load_library(str(PATH))
+        torch.ops.load_library(str(PATH))  # type: ignore[no-untyped-call]
     except OSError as error:
         reason = "were not built" if not PATH.exists() else f"do not fit this torch ({error})"
         warnings.warn(

@@ -1,0 +1,51 @@
+# Each target makes .venv if it is missing, installs what it needs, builds and runs.
+PYTHON ?= python3
+VENV ?= .venv
+# Where the index has both, torch's CPU build is the small one:
+#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
+
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-build-isolation
+SOURCES := CMakeLists.txt setup.py pyproject.toml README.md \
+	$(shell find csrc python runtime -type f -not -name '*.so' -not -name '*.pyc' -not -path '*.egg-info/*')
+
+.PHONY: demo test lint build clean
+.NOTPARALLEL:
+
+demo: $(VENV)/.package
+	$(VENV)/bin/styleclip edit "red lipstick" --seed 7 --out out/demo
+	@echo "Before and after: $(CURDIR)/out/demo/comparison.png"
+
+test: $(VENV)/.extras $(VENV)/.package
+	$(VENV)/bin/python -m pytest tests
+
+lint: $(VENV)/.extras $(VENV)/.package
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy -p styleclip_rt
+	find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+
+build: $(VENV)/.tools
+	rm -rf build/lib* build/bdist*
+	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
+
+# torch comes first and the build runs beside it: an isolated build would fetch a torch of its own.
+$(VENV)/.tools:
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet setuptools wheel pybind11 cmake ninja
+	touch $@
+
+$(VENV)/.package: $(SOURCES) | $(VENV)/.tools
+	rm -rf build/lib* build/bdist*
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/.extras: pyproject.toml | $(VENV)/.tools
+	rm -rf build/lib* build/bdist*
+	$(INSTALL) ".[dev,probes,openvino]"
+	touch $(VENV)/.package $@
+
+clean:
+	rm -rf build dist .venv
