@@ -1,1 +1,11 @@
 """Differentiable operators, each compiled where it can be and with a plain PyTorch twin."""
+
+from styleclip_rt.ops.reference import (
+    bias_act,
+    demodulation,
+    modulated_conv2d,
+    resample_kernel,
+    upfirdn2d,
+)
+
+__all__ = ["bias_act", "demodulation", "modulated_conv2d", "resample_kernel", "upfirdn2d"]

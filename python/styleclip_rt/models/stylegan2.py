@@ -1,0 +1,274 @@
+"""StyleGAN2's generator (Karras et al. 2020), config-f and smaller, for frozen use.
+
+Latent spaces, from the outside in: z [N, D], w [N, D], w+ [N, L, D] (one w for each
+convolution), and StyleSpace (Wu et al. 2021), a list of [N, C_i] channel scales.
+
+Weights are held *effective*: the run-time scales of the equalised learning rate (and the
+mapping network's learning-rate multiplier) are folded in by whoever fills the model.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from styleclip_rt import ops
+
+Noise = Literal["const", "random", "none"] | Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """The shape of a StyleGAN2; the default is config-f at 1024 pixels.
+
+    channels: feature channels at 4, 8, 16, ... pixels; their number sets the resolution.
+    latent_dim: size of z and of w.
+    n_mlp: layers of the mapping network.
+    clamp: limit on the convolutions' outputs; NVIDIA's mixed-precision models have 256.
+    """
+
+    channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64, 32)
+    latent_dim: int = 512
+    n_mlp: int = 8
+    clamp: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.channels) <= 9:
+            raise ValueError("StyleGAN2 needs a resolution from 8 to 1024: 2 to 9 channel counts")
+        if min(*self.channels, self.latent_dim, self.n_mlp) < 1:
+            raise ValueError("StyleGAN2's channels, latent_dim and n_mlp must be positive")
+
+    @classmethod
+    def sized(
+        cls, resolution: int, channel_base: int = 32768, channel_max: int = 512, **rest: Any
+    ) -> "StyleGAN2Config":
+        """The usual channel counts for ``resolution`` (a power of two from 8 to 1024).
+
+        ``channel_base`` 32768 is config-f (rosinality's channel multiplier 2), 16384 half of it.
+        """
+        levels = [2**i for i in range(2, 11) if 2**i <= resolution]
+        if resolution not in levels[1:]:
+            raise ValueError("StyleGAN2's resolution must be a power of two from 8 to 1024")
+        return cls(tuple(min(channel_base // level, channel_max) for level in levels), **rest)
+
+    @property
+    def resolution(self) -> int:
+        """Width and height of the image."""
+        return int(4 * 2 ** (len(self.channels) - 1))
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, optionally upsampling by two, then noise, bias, leaky ReLU."""
+
+    def __init__(
+        self, inputs: int, outputs: int, resolution: int, up: bool, config: StyleGAN2Config
+    ) -> None:
+        super().__init__()
+        self.clamp = config.clamp
+        self.affine = _affine(config.latent_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3) / math.sqrt(inputs * 9))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.noise = nn.Buffer(torch.randn(1, 1, resolution, resolution))
+        self.up_kernel = nn.Buffer(ops.resample_kernel(), persistent=False) if up else None
+        # The weight is frozen, so its energy is summed once and not in every forward pass.
+        self.energy = nn.Buffer(torch.empty(outputs, inputs), persistent=False)
+        self.sum_energy()
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda module, _: module.sum_energy()
+        )
+
+    @torch.no_grad()
+    def sum_energy(self) -> None:
+        """Bring ``energy`` [O, I] up to date with the weight."""
+        self.energy.copy_(self.weight.square().sum((2, 3)))
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        factor = ops.demodulation(style, self.energy)
+        x = ops.modulated_conv2d(x, self.weight, style, factor, self.up_kernel)
+        if noise is not None:
+            x = x + noise * self.noise_strength
+        return ops.bias_act(x, self.bias, clamp=self.clamp)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to three channels, without demodulation or activation."""
+
+    def __init__(self, inputs: int, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.clamp = config.clamp
+        self.affine = _affine(config.latent_dim, inputs, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1) / math.sqrt(inputs))
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        x = ops.modulated_conv2d(x, self.weight, style)
+        return ops.bias_act(x, self.bias, slope=1, gain=1, clamp=self.clamp)
+
+
+class StyleGAN2(nn.Module):
+    """The generator: ``mapping``, ``styles``, ``synthesis``; weights are frozen.
+
+    resolution: width and height of the image.
+    n_latent: rows L of w+, 2 * log2(resolution) - 2.
+    latent_dim: size D of z and w.
+    mean_latent: [D], the mean of w over z.
+    layer_groups: "coarse", "middle" and "fine" -> rows of w+.
+    style_rows: for each entry of ``styles``, the row of w+ that feeds it.
+
+    Row 0 drives the convolution at 4 px, rows 2k-1 and 2k the two at 4 * 2^k px; the RGB layer
+    of each resolution takes the row after its convolutions, as in the official code.
+    """
+
+    def __init__(self, config: StyleGAN2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.resolution = config.resolution
+        self.latent_dim = config.latent_dim
+        self.n_latent = 2 * len(config.channels)
+        self.layer_groups = _layer_groups(self.n_latent)
+
+        channels, dim = config.channels, config.latent_dim
+        self.mean_latent = nn.Buffer(torch.zeros(dim))
+        self.image_kernel = nn.Buffer(ops.resample_kernel(), persistent=False)
+        self.mapping_layers = nn.ModuleList(_affine(dim, dim, 0.0) for _ in range(config.n_mlp))
+        self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        self.convs = nn.ModuleList([StyledConv(channels[0], channels[0], 4, False, config)])
+        self.to_rgbs = nn.ModuleList([ToRGB(channels[0], config)])
+        for level in range(1, len(channels)):
+            inputs, outputs, size = channels[level - 1], channels[level], 4 * 2**level
+            self.convs.append(StyledConv(inputs, outputs, size, True, config))
+            self.convs.append(StyledConv(outputs, outputs, size, False, config))
+            self.to_rgbs.append(ToRGB(outputs, config))
+
+        self.style_rows = tuple(row for row, _ in self._style_layers())
+        self.eval().requires_grad_(False)
+
+    def mapping(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:
+        """z [N, D] -> w [N, D].
+
+        ``truncation_psi`` below 1 pulls w towards ``mean_latent``: less variety, fewer flaws.
+        """
+        x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
+        for layer in self.mapping_layers:
+            x = ops.bias_act(layer(x))
+        return x if truncation_psi == 1 else torch.lerp(self.mean_latent, x, truncation_psi)
+
+    def styles(self, w_plus: Tensor) -> list[Tensor]:
+        """w+ [N, L, D] -> StyleSpace: one [N, C_i] for each modulated layer, RGB layers included.
+
+        In order of computation: conv, rgb at 4 px, then conv, conv, rgb at each resolution.
+        """
+        return [affine(w_plus[:, row]) for row, affine in self._style_layers()]
+
+    def synthesis(
+        self,
+        latent: Tensor | Sequence[Tensor],
+        resolution: int | None = None,
+        noise: Noise = "const",
+    ) -> Tensor:
+        """The image [N, 3, R, R], about [-1, 1], of w [N, D], w+ [N, L, D] or a list of styles.
+
+        resolution: a smaller power of two from 4 gives the skip image of that size; the layers
+        above it are not computed, and their rows get no gradient.
+        noise: "const" is the checkpoint's own, "random" is drawn anew, "none" leaves it out; or
+        one tensor [1 or N, 1, H, W] for each convolution up to ``resolution``.
+
+        Raises ValueError if a shape or the resolution does not fit the model.
+        """
+        return self.synthesis_all(latent, resolution, noise)[-1]
+
+    def synthesis_all(
+        self,
+        latent: Tensor | Sequence[Tensor],
+        resolution: int | None = None,
+        noise: Noise = "const",
+    ) -> list[Tensor]:
+        """The skip images at 4, 8, ... up to ``resolution`` pixels; see ``synthesis``."""
+        sizes = [4 * 2**level for level in range(len(self.to_rgbs))]
+        if resolution is None:
+            resolution = self.resolution
+        if resolution not in sizes:
+            raise ValueError(f"no image of {resolution} px: this StyleGAN2 has {sizes}")
+        levels = sizes.index(resolution) + 1
+        styles = self._as_styles(latent)[: 3 * levels - 1]
+        rgb_styles = styles[1::3]
+        conv_styles = [style for i, style in enumerate(styles) if i % 3 != 1]
+        noises = self._as_noises(noise, len(conv_styles), styles[0])
+
+        # oneDNN and cuDNN are fastest in this layout, and every layer keeps it.
+        x = self.constant.contiguous(memory_format=torch.channels_last)
+        x = x.expand(len(styles[0]), -1, -1, -1)
+        images: list[Tensor] = []
+        for index, (style, noise_map) in enumerate(zip(conv_styles, noises, strict=True)):
+            x = self.convs[index](x, style, noise_map)
+            if index % 2 == 0:
+                rgb = self.to_rgbs[index // 2](x, rgb_styles[index // 2])
+                # Half precision would add up the rounding of every resolution.
+                rgb = rgb.to(torch.promote_types(rgb.dtype, torch.float32))
+                if images:
+                    rgb = rgb + ops.upfirdn2d(
+                        images[-1], self.image_kernel, up=2, padding=(2, 1, 2, 1), gain=4.0
+                    )
+                images.append(rgb)
+        return images
+
+    def _style_layers(self) -> Iterator[tuple[int, nn.Linear]]:
+        """The style input of every layer in order of computation, and its row of w+."""
+        for row, conv in enumerate(self.convs):
+            yield row, cast(StyledConv, conv).affine
+            if row % 2 == 0:
+                yield row + 1, cast(ToRGB, self.to_rgbs[row // 2]).affine
+
+    def _as_styles(self, latent: Tensor | Sequence[Tensor]) -> list[Tensor]:
+        if isinstance(latent, Tensor):
+            rows, dim = self.n_latent, self.latent_dim
+            if latent.shape[1:] == (dim,):
+                latent = latent.unsqueeze(1).expand(-1, rows, -1)
+            if latent.ndim != 3 or latent.shape[1:] != (rows, dim):
+                raise ValueError(
+                    f"a latent of shape {tuple(latent.shape)} is neither w [N, {dim}] "
+                    f"nor w+ [N, {rows}, {dim}]"
+                )
+            return self.styles(latent)
+        if len(latent) != len(self.style_rows):
+            raise ValueError(
+                f"{len(latent)} styles given, this StyleGAN2 takes {len(self.style_rows)}"
+            )
+        return list(latent)
+
+    def _as_noises(self, noise: Noise, count: int, like: Tensor) -> Sequence[Tensor | None]:
+        maps = [cast(StyledConv, conv).noise for conv in self.convs][:count]
+        if noise == "none":
+            return [None] * count
+        if noise == "const":
+            return maps
+        if noise == "random":
+            return [like.new_empty(len(like), *each.shape[1:]).normal_() for each in maps]
+        if len(noise) < count or not all(isinstance(each, Tensor) for each in noise):
+            raise ValueError(
+                f'noise must be "const", "random", "none" or a list of {count} tensors'
+            )
+        return noise[:count]
+
+
+def _affine(inputs: int, outputs: int, bias: float) -> nn.Linear:
+    """A linear layer drawn like StyleGAN2's."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=1 / math.sqrt(inputs))
+    nn.init.constant_(layer.bias, bias)
+    return layer
+
+
+def _layer_groups(rows: int) -> dict[str, range]:
+    """Coarse 0-3, middle 4-7, fine 8-: up to 16 px, up to 64 px, and above.
+
+    A row draws at the same scale whatever the final size, so models with fewer rows lose fine
+    ones; the smallest share what they have, and no group is ever empty.
+    """
+    middle = min(4, math.ceil(rows / 3))
+    fine = min(8, math.ceil(rows * 2 / 3))
+    return {"coarse": range(middle), "middle": range(middle, fine), "fine": range(fine, rows)}
