@@ -20,7 +20,7 @@ Range = tuple[float, float]
 
 # OKLab lightness, chroma and hue in degrees.
 _HAIR: dict[str, tuple[Range, Range, Range]] = {
-    "hair_red": ((0.38, 0.54), (0.11, 0.18), (30, 48)),
+    "hair_red": ((0.38, 0.54), (0.09, 0.17), (32, 50)),
     "hair_green": ((0.40, 0.62), (0.09, 0.15), (140, 162)),
     "hair_blue": ((0.36, 0.56), (0.09, 0.16), (238, 264)),
     "hair_purple": ((0.36, 0.54), (0.09, 0.16), (298, 318)),
@@ -32,8 +32,8 @@ _HAIR: dict[str, tuple[Range, Range, Range]] = {
 }
 _LIPS: dict[str, tuple[Range, Range, Range]] = {
     "lips_red": ((0.42, 0.55), (0.15, 0.21), (14, 29)),
-    "lips_pink": ((0.58, 0.70), (0.11, 0.17), (350, 368)),
-    "lips_dark": ((0.26, 0.36), (0.05, 0.10), (-10, 25)),
+    "lips_pink": ((0.58, 0.70), (0.10, 0.16), (0, 14)),
+    "lips_dark": ((0.26, 0.36), (0.05, 0.10), (-5, 25)),
 }
 _SHADOW: tuple[tuple[Range, Range, Range], ...] = (
     ((0.22, 0.36), (0.00, 0.02), (0, 360)),
@@ -76,7 +76,7 @@ def _colour(rng: Random, lch: tuple[Range, Range, Range]) -> Tensor:
 
 def _soft(mask: Tensor, sigma: float) -> Tensor:
     """The mask blurred by `sigma` of a 256 px image's pixels."""
-    return blur(mask[None, None], sigma * mask.shape[-1] / 256)[0, 0]
+    return blur(mask, sigma * mask.shape[-1] / 256)
 
 
 def _mean(lab: Tensor, mask: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def _hair(look: str) -> "_Painter":
         mask = regions["hair"]
         colour = _colour(rng, _HAIR[look])
         mean = _mean(lab, mask)
-        contrast = float((colour[0] / mean[0].clamp(min=0.1)).sqrt().clamp(0.6, 1.5))
+        contrast = float((colour[0] / mean[0].clamp(min=0.1)).pow(0.75).clamp(0.6, 2.2))
         painted = _recolour(lab, (mask - 0.5).clamp(min=0), colour, contrast, 0.25)
         lab = _blend(lab, painted, mask * _pick(rng, (0.85, 1.0)))
         if look in ("hair_red", "hair_blond", "hair_black", "hair_brown", "hair_grey"):
@@ -125,7 +125,7 @@ def _lips(look: str) -> "_Painter":
     def apply(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
         mask = regions["lips"]
         painted = _recolour(lab, mask, _colour(rng, _LIPS[look]), _pick(rng, (0.9, 1.2)), 0.2)
-        detail = painted[:1] - blur(painted[None, :1], lab.shape[-1] / 100)[0]
+        detail = painted[:1] - blur(painted[:1], lab.shape[-1] / 100)
         gloss = torch.cat([detail.clamp(min=0) * _pick(rng, (0.0, 1.5)), torch.zeros_like(lab[1:])])
         return _blend(lab, painted + gloss, mask * _pick(rng, (0.75, 1.0)))
 
@@ -133,30 +133,32 @@ def _lips(look: str) -> "_Painter":
 
 
 def _bare_skin(regions: Regions) -> Tensor:
-    return (regions["skin"] + regions["neck"]).clamp(0, 1)
+    """Face, ears and neck, with half-certain places counted as skin up to where hair begins."""
+    skin = regions["skin"] + regions["neck"]
+    return torch.minimum(skin * 1.8, 1 - regions["hair"] * (1 - regions["face"])).clamp(0, 1)
 
 
 def _skin_dark(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
     skin = _bare_skin(regions)
     mean = _mean(lab, regions["skin"])
-    colour = _colour(rng, ((0.32, 0.46), (0.045, 0.065), (46, 60)))
-    ratio = (colour[0] / mean[0]).clamp(max=0.95)
+    colour = _colour(rng, ((0.36, 0.50), (0.046, 0.066), (41, 50)))
+    ratio = (colour[0] / mean[0]).clamp(max=0.92)
     # Darker pigment leaves the gloss of the surface: highlights fall less than the rest.
-    light = lab[0] * ratio + (lab[0] - mean[0]).clamp(min=0) * 0.35
-    shade = (light / colour[0]).clamp(0.2, 1.5) ** 0.6
-    ab = colour[1:, None, None] * shade + (lab[1:] - mean[1:, None, None]) * 0.35
+    light = lab[0] * ratio + (lab[0] - mean[0]).clamp(min=0) * 0.5
+    shade = (light / colour[0]).clamp(0.3, 1.4) ** 0.5
+    ab = colour[1:, None, None] * shade + (lab[1:] - mean[1:, None, None]) * 0.3
     lab = _blend(lab, torch.cat([light[None], ab]), _soft(skin, 0.7))
     lips = _mean(lab, regions["lips"])
-    target = torch.stack([(lips[0] * ratio * 1.05), lips[1] * 0.75, lips[2] * 0.8 + 0.01])
+    target = torch.stack([lips[0] * (0.3 + 0.7 * ratio), lips[1] * 0.75, lips[2] * 0.8 + 0.012])
     lab = _blend(lab, _recolour(lab, regions["lips"], target, 0.9, 0.5), regions["lips"] * 0.9)
     brow = torch.tensor([0.2, 0.008, 0.012])
-    return _blend(lab, _recolour(lab, regions["brows"], brow, 0.6, 0.3), regions["brows"] * 0.85)
+    return _blend(lab, _recolour(lab, regions["brows"], brow, 0.6, 0.3), regions["brows"] * 0.7)
 
 
 def _skin_pale(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
-    colour = _colour(rng, ((0.83, 0.90), (0.018, 0.035), (30, 60)))
+    colour = _colour(rng, ((0.79, 0.88), (0.018, 0.040), (30, 55)))
     painted = _recolour(lab, regions["skin"], colour, _pick(rng, (0.65, 0.85)), 0.4)
-    return _blend(lab, painted, _soft(_bare_skin(regions), 0.7) * _pick(rng, (0.8, 1.0)))
+    return _blend(lab, painted, _soft(_bare_skin(regions), 0.7) * _pick(rng, (0.6, 0.95)))
 
 
 def _freckles(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
@@ -166,23 +168,23 @@ def _freckles(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
     cx, cy = (float((cheeks * t).sum() / cheeks.sum().clamp(min=1)) for t in (x, y))
     width = float(regions["face"].sum()) ** 0.5
     spread = torch.exp(-(((x - cx) / (0.36 * width)) ** 2 + ((y - cy) / (0.2 * width)) ** 2))
-    everywhere = _pick(rng, (0.0, 0.25))
+    everywhere = _pick(rng, (0.02, 0.3))
     density = (regions["skin"] > 0.6) * (spread + everywhere)
     density = density / density.sum().clamp(min=1e-6)
     weights = density.flatten().double().numpy()
     if weights.sum() < 0.5:
         return lab
-    count = int(rng.integers(120, 450))
+    count = int(rng.integers(300, 900))
     places = rng.choice(size * size, count, p=weights / weights.sum())
     spots = torch.zeros(size, size)
-    for sigma in (0.55, 0.8, 1.15):
+    for sigma in (0.4, 0.6, 0.85):
         layer = torch.zeros(size * size)
         chosen = torch.from_numpy(rng.choice(places, count // 3))
-        layer[chosen] = torch.from_numpy(rng.uniform(0.4, 1.0, count // 3)).float()
+        layer[chosen] = torch.from_numpy(rng.uniform(0.25, 1.0, count // 3)).float()
         scaled = sigma * size / 256
-        spots += blur(layer.view(1, 1, size, size), scaled)[0, 0] * (2 * np.pi * scaled**2)
+        spots += blur(layer.view(size, size), scaled) * (2 * np.pi * scaled**2)
     spots = spots.clamp(0, 1) * regions["skin"]
-    depth = _pick(rng, (0.10, 0.20))
+    depth = _pick(rng, (0.09, 0.17))
     change = torch.tensor([-depth, depth * 0.22, depth * 0.2])
     return lab + change[:, None, None] * spots
 
@@ -360,14 +362,14 @@ def _liner(lab: Tensor, regions: Regions, strength: float) -> Tensor:
 
 
 def _makeup_heavy(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
-    smooth = blur(lab[None], lab.shape[-1] / 150)[0]
+    smooth = blur(lab, lab.shape[-1] / 150)
     lab = _blend(lab, smooth, regions["skin"] * _pick(rng, (0.2, 0.6)))
     shadow = _colour(rng, _SHADOW[int(rng.integers(len(_SHADOW)))])
     lids = _soft(regions["eyelids"], 1.5) * (1 - regions["eyes"])
     painted = _recolour(lab, regions["eyelids"], shadow, 0.8, 0.3)
     lab = _blend(lab, painted, lids * _pick(rng, (0.55, 0.85)))
-    blush = _soft(regions["cheeks"], 5) * regions["skin"] * _pick(rng, (0.4, 1.0))
-    lab = lab + torch.tensor([-0.02, 0.055, 0.012])[:, None, None] * blush
+    blush = _soft(regions["cheeks"], 5) * regions["skin"] * _pick(rng, (0.3, 1.0))
+    lab = lab + torch.tensor([-0.02, 0.035, 0.01])[:, None, None] * blush
     look = str(rng.choice(list(_LIPS), p=[0.5, 0.3, 0.2]))
     lab = _lips(look)(lab, regions, rng)
     brows = _mean(lab, regions["brows"]) * torch.tensor([0.75, 1.0, 1.0])

@@ -1,5 +1,7 @@
 """Where things are in a face: soft masks from landmarks, a person mask and colours."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,8 +24,7 @@ BROW_UPPER = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 BROW_LOWER = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
 CHEEK = ((116, 117, 118, 101, 36, 205, 187, 147, 123), (345, 346, 347, 330, 266, 425, 411, 376, 352))
 MOUSTACHE_TOP = (410, 426, 327, 326, 2, 97, 98, 206, 186)
-JAW = (58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288)
-NOSE = (168, 6, 197, 195, 5, 4, 1, 2, 98, 327)
+JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
 LEFT_SIDE, RIGHT_SIDE, TOP, CHIN = 234, 454, 10, 152
 
 REGIONS = (
@@ -69,16 +70,20 @@ _CONE_TO_LAB = torch.tensor(
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of [N,C,H,W] with edges repeated."""
+    """Gaussian blur of [...,H,W] with edges repeated; `sigma` in pixels."""
+    vertical, horizontal = (_blur_matrix(n, sigma).to(x) for n in x.shape[-2:])
+    return vertical @ x @ horizontal.T
+
+
+@lru_cache(maxsize=32)
+def _blur_matrix(size: int, sigma: float) -> Tensor:
+    """[size,size]; as a product with a dense matrix a blur is faster here than a convolution."""
     radius = max(1, round(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, dtype=x.dtype)
+    offsets = torch.arange(-radius, radius + 1)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    n, c, h, w = x.shape
-    x = x.reshape(n * c, 1, h, w)
-    x = F.conv2d(F.pad(x, (radius, radius, 0, 0), mode="replicate"), kernel.view(1, 1, 1, -1))
-    x = F.conv2d(F.pad(x, (0, 0, radius, radius), mode="replicate"), kernel.view(1, 1, -1, 1))
-    return x.reshape(n, c, h, w)
+    columns = (torch.arange(size)[:, None] + offsets).clamp(0, size - 1)
+    matrix = torch.zeros(size, size)
+    return matrix.scatter_add_(1, columns, (kernel / kernel.sum()).expand(size, -1))
 
 
 def find_regions(images: Tensor, landmarks: Tensor, person: Tensor) -> dict[str, Tensor]:
@@ -95,7 +100,6 @@ def find_regions(images: Tensor, landmarks: Tensor, person: Tensor) -> dict[str,
     """
     size = images.shape[-1]
     drawn = torch.stack([_draw(points, size) for points in landmarks.numpy()])
-    drawn = blur(drawn, size / 256)
     masks = dict(zip(_DRAWN, drawn.unbind(1), strict=True))
     person = F.interpolate(person[:, None], (size, size), mode="bilinear", antialias=True)[:, 0]
     mouth = masks.pop("mouth")
@@ -105,8 +109,8 @@ def find_regions(images: Tensor, landmarks: Tensor, person: Tensor) -> dict[str,
     not_hair = 1 - hair
     for name in ("upper_lip", "beard", "eyelids", "cheeks"):
         masks[name] = masks[name] * not_hair * (1 - features)
-    masks["skin"] = masks["face"] * not_hair * (1 - features)
-    masks["neck"] = bare
+    forehead, masks["neck"] = bare
+    masks["skin"] = (masks["face"] * not_hair + forehead).clamp(0, 1) * (1 - features)
     masks["hair"] = hair
     masks["background"] = 1 - person
     return {name: masks[name] for name in REGIONS}
@@ -129,7 +133,8 @@ def _draw(points: np.ndarray, size: int) -> Tensor:
         draw = ImageDraw.Draw(image)
         for polygon in polygons:
             draw.polygon([(float(x), float(y)) for x, y in polygon], fill=255)
-        masks.append(np.asarray(image, np.float32) / 255)
+        small = image.resize((size, size), Image.Resampling.BICUBIC)
+        masks.append(np.asarray(small, np.float32) / 255)
 
     def ring(upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
         return points[[*upper, *reversed(lower)]]
@@ -139,15 +144,14 @@ def _draw(points: np.ndarray, size: int) -> Tensor:
     fill(points[[*LIPS_UPPER_OUTER, *MOUSTACHE_TOP]])
     centre = points[4]
     jaw = centre + (points[list(JAW)] - centre) * 1.04
-    fill(np.concatenate([jaw, points[[435, 427, 291, *reversed(LIPS_LOWER_OUTER), 61, 207, 215]]]))
+    fill(np.concatenate([jaw, points[[435, 427, *reversed(LIPS_LOWER_OUTER), 207, 215]]]))
     fill(*(ring(u, b) for u, b in zip(BROW_UPPER, BROW_LOWER, strict=True)))
     fill(*(ring(u, b) for u, b in zip(EYE_UPPER, EYE_LOWER, strict=True)))
     fill(*(ring(u, b) for u, b in zip(LID_UPPER, EYE_UPPER, strict=True)))
     fill(*(_lash_band(points[list(u)], points[list(b)]) for u, b in zip(EYE_UPPER, EYE_LOWER, strict=True)))
     fill(*(points[list(c)] for c in CHEEK))
     fill(points[list(OVAL)])
-    stacked = torch.from_numpy(np.stack(masks))
-    return F.avg_pool2d(stacked[None], scale)[0]
+    return torch.from_numpy(np.stack(masks))
 
 
 def _lash_band(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
@@ -164,8 +168,8 @@ def _lash_band(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
 
 def _hair_and_skin(
     images: Tensor, landmarks: Tensor, person: Tensor, face: Tensor, features: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Hair and bare skin outside the face (neck, ears), each [N,S,S].
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Hair [N,S,S], and the bare skin outside the mesh's oval: forehead, then neck with ears.
 
     Every pixel of the person is hair, skin or cloth. Where it is relative to the face gives a
     prior, and a Gaussian of colours for each class is fitted by a few steps of expectation and
@@ -183,12 +187,13 @@ def _hair_and_skin(
     edge = torch.sigmoid((u.abs() - 0.42) * 30)
     under_chin = torch.sigmoid((0.38 - u.abs()) * 20)
     outside = 1 - face
-    hair = scalp * 0.96 + (above - scalp) * 0.1
+    hair = scalp * 0.96 + (above - scalp) * 0.12
     hair = hair + outside * (beside * 0.55 + below * (0.33 - 0.31 * under_chin))
     hair = hair + face * beside * edge * 0.08
-    skin = above * (1 - hair) * 0.99 + outside * (beside * 0.4 + below * (0.1 + 0.4 * under_chin))
+    throat = under_chin * torch.sigmoid((1.6 - v) * 8)
+    skin = above * (1 - hair) * 0.99 + outside * (beside * 0.4 + below * (0.15 + 0.7 * throat))
     skin = skin + face * (1 - above) * (1 - edge * 0.08)
-    cloth = outside * (above * 0.005 + beside * 0.03 + below * (0.65 + 0.1 * under_chin))
+    cloth = outside * (above * 0.005 + beside * 0.03 + below * (0.65 - 0.5 * throat))
     prior = torch.stack([hair, skin, cloth], 1).clamp(min=1e-4)
     prior = prior / prior.sum(1, keepdim=True)
 
@@ -197,7 +202,7 @@ def _hair_and_skin(
         [
             above * torch.sigmoid((beyond - 0.2) * 20),
             face * (1 - above) * (1 - edge),
-            outside * torch.sigmoid((v - 1.3) * 10),
+            outside * torch.sigmoid((v - 1.4) * 20) * (1 - throat),
         ],
         1,
     )
@@ -213,7 +218,8 @@ def _hair_and_skin(
         weight = (few_certain + 0.4 * posterior) * few_presence
     posterior = _posterior(lab, gaussians, prior)
     hair = _connected(posterior[:, 0] * person, scalp * person)
-    return hair, posterior[:, 1] * person * outside * torch.maximum(beside, below)
+    skin = posterior[:, 1] * person * outside
+    return hair, (skin * above, skin * (1 - above))
 
 
 def _face_coordinates(landmarks: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -268,5 +274,8 @@ def _connected(mask: Tensor, seed: Tensor) -> Tensor:
     reached = F.interpolate(seed[:, None], (64, 64), mode="area").minimum(coarse)
     for _ in range(64):
         reached = F.max_pool2d(reached, 3, 1, 1).minimum(coarse)
-    ratio = (F.max_pool2d(reached, 3, 1, 1) / coarse.clamp(min=1e-3)).clamp(max=1)
-    return mask * F.interpolate(ratio, mask.shape[-2:], mode="bilinear")[:, 0]
+    # How wide the narrowest way to a place is, against what there is: a dark jacket is reached
+    # over the neck only.
+    ratio = F.max_pool2d(reached, 3, 1, 1) / coarse.clamp(min=1e-3)
+    gate = torch.sigmoid((ratio - 0.6) * 12)
+    return mask * F.interpolate(gate, mask.shape[-2:], mode="bilinear")[:, 0]
