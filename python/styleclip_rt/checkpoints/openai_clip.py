@@ -1,0 +1,116 @@
+"""OpenAI's CLIP files: the TorchScript archives they publish, and their state dicts."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from styleclip_rt.checkpoints.layout import count, rename, shape_of, state_dict
+from styleclip_rt.checkpoints.state import fill, read_torch_file
+from styleclip_rt.checkpoints.torchscript import is_torchscript, read_tensors
+from styleclip_rt.errors import CheckpointError
+from styleclip_rt.models.clip import CLIP, CLIPConfig, TextConfig, VisionTransformerConfig
+
+HEAD_WIDTH = 64
+"""Every CLIP of OpenAI has attention heads of 64 channels."""
+
+_BLOCK = {
+    "norm1": "ln_1",
+    "attention.qkv.weight": "attn.in_proj_weight",
+    "attention.qkv.bias": "attn.in_proj_bias",
+    "attention.out": "attn.out_proj",
+    "norm2": "ln_2",
+    "expand": "mlp.c_fc",
+    "contract": "mlp.c_proj",
+}
+_OUTSIDE = {
+    "vision.patch_embedding": "visual.conv1",
+    "vision.class_embedding": "visual.class_embedding",
+    "vision.position_embedding": "visual.positional_embedding",
+    "vision.norm_before": "visual.ln_pre",
+    "vision.norm_after": "visual.ln_post",
+    "vision.projection.weight": "visual.proj",
+    "text.token_embedding": "token_embedding",
+    "text.position_embedding": "positional_embedding",
+    "text.norm": "ln_final",
+    "text.projection.weight": "text_projection",
+}
+_TRANSFORMERS = {"vision": "visual.transformer", "text": "transformer"}
+
+_ACCESSORIES = re.compile(r"input_resolution|context_length|vocab_size|(.*\.)?attn_mask")
+"""What an archive keeps beside the weights: three numbers and the causal mask."""
+
+
+def read(path: str | os.PathLike[str]) -> CLIP:
+    """The CLIP in `path`, a TorchScript archive or a state dict of OpenAI's `CLIP` class.
+
+    Raises CheckpointError if the file is broken or not exactly such a network.
+    """
+    path = Path(path)
+    content = read_tensors(path) if is_torchscript(path) else read_torch_file(path)
+    tensors = state_dict(content, path).items()
+    state = {key: value for key, value in tensors if not _ACCESSORIES.fullmatch(key)}
+    return build(state, config_of(state, path), path)
+
+
+def config_of(state: Mapping[str, Tensor], path: Path) -> CLIPConfig:
+    """The config that OpenAI's tensors in `state` imply.
+
+    Raises CheckpointError if they are no CLIP with a vision transformer.
+    """
+    if any(key.startswith("visual.layer1.") for key in state):
+        raise CheckpointError(
+            f"{path} holds a CLIP with a ResNet; choose ViT-B/32, ViT-B/16 or ViT-L/14."
+        )
+    width, _, patch_size, _ = shape_of(state, "visual.conv1.weight", 4, path)
+    positions = shape_of(state, "visual.positional_embedding", 2, path)[0]
+    vocabulary_size, text_width = shape_of(state, "token_embedding.weight", 2, path)
+    return CLIPConfig(
+        embed_dim=shape_of(state, "text_projection", 2, path)[1],
+        image_resolution=patch_size * round((positions - 1) ** 0.5),
+        vision=VisionTransformerConfig(
+            patch_size=patch_size,
+            width=width,
+            layers=count(state, "visual.transformer.resblocks."),
+            heads=max(1, width // HEAD_WIDTH),
+        ),
+        text=TextConfig(
+            width=text_width,
+            layers=count(state, "transformer.resblocks."),
+            heads=max(1, text_width // HEAD_WIDTH),
+            vocabulary_size=vocabulary_size,
+            context_length=shape_of(state, "positional_embedding", 2, path)[0],
+        ),
+        logit_bias="logit_bias" in state,
+    )
+
+
+def build(state: Mapping[str, Tensor], config: CLIPConfig, path: Path) -> CLIP:
+    """A CLIP of `config` with OpenAI's tensors in `state`.
+
+    Raises CheckpointError naming a tensor that is missing, surplus or of another shape.
+    """
+    with torch.device("meta"):
+        keys = list(CLIP(config).state_dict())
+    renamed = rename(state, {key: [_their_name(key)] for key in keys}, path)
+    for key in ("vision.projection.weight", "text.projection.weight"):
+        renamed[key] = renamed[key].t()
+    return fill(lambda: CLIP(config), renamed, path)
+
+
+def _their_name(key: str) -> str:
+    block = re.fullmatch(r"(vision|text)\.blocks\.(\d+)\.(.+)", key)
+    if block:
+        tower, index, inner = block.groups()
+        return f"{_TRANSFORMERS[tower]}.resblocks.{index}.{_replaced(inner, _BLOCK)}"
+    return _replaced(key, _OUTSIDE)
+
+
+def _replaced(key: str, names: Mapping[str, str]) -> str:
+    for ours, theirs in names.items():
+        if key == ours or key.startswith(f"{ours}."):
+            return theirs + key[len(ours) :]
+    return key
