@@ -1,0 +1,416 @@
+"""Bundles: one generator, one CLIP and one identity network under a name that a user knows.
+
+A bundle is a folder with ``manifest.json``, weights in this package's safetensors, and a model
+card. Bundles lie in the user's cache, or wherever the variable STYLECLIP_RT_CACHE says.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import string
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import platformdirs
+from torch import nn
+
+from styleclip_rt.checkpoints import load_clip, load_generator, load_identity, native
+from styleclip_rt.errors import BundleError, StyleClipError
+from styleclip_rt.pull import SOURCES, fetch, sha256_of
+
+FORMAT = "styleclip-rt-bundle/1"
+DEFAULT = "ffhq-mobile"
+ROLES = ("generator", "clip", "identity")
+DRAFT_HEAD = "draft_head"
+
+_PACKAGE = Path(__file__).parent
+_RECIPES = _PACKAGE / "bundles"
+_SHIPPED = _PACKAGE / "weights"
+_READERS = {"generator": load_generator, "clip": load_clip, "identity": load_identity}
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One file of a bundle.
+
+    Attributes:
+        file: its name, beside the manifest; or, without a hash, among the weights that this
+            package ships.
+        sha256: in hexadecimal, or None for a shipped file.
+    """
+
+    file: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says.
+
+    Attributes:
+        name: of the bundle.
+        summary: one or two sentences for a listing.
+        files: role (generator, clip, identity, draft_head) -> weights.
+        defaults: settings of an edit tuned for this bundle: ``space``, ``layers``, and numbers
+            (``steps``, ``lr``, ``l2``, ``id``, ...).
+        licences: role -> licence and origin.
+    """
+
+    name: str
+    summary: str = ""
+    files: Mapping[str, WeightsFile] = field(default_factory=dict)
+    defaults: Mapping[str, str | float] = field(default_factory=dict)
+    licences: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text of ``manifest.json``."""
+        files = {
+            role: {"file": entry.file} | ({"sha256": entry.sha256} if entry.sha256 else {})
+            for role, entry in self.files.items()
+        }
+        content = {
+            "format": FORMAT,
+            "name": self.name,
+            "summary": self.summary,
+            "files": files,
+            "defaults": dict(self.defaults),
+            "licences": dict(self.licences),
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The networks of a bundle, on the CPU, in float32, in eval mode and frozen."""
+
+    name: str
+    manifest: Manifest
+    generator: nn.Module
+    clip: nn.Module
+    identity: nn.Module
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A bundle as ``bundle list`` shows it."""
+
+    name: str
+    summary: str
+    available: bool
+
+
+def cache_folder() -> Path:
+    """Where bundles lie: the variable STYLECLIP_RT_CACHE, or the user's cache."""
+    chosen = os.environ.get("STYLECLIP_RT_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("styleclip-rt")
+
+
+def list_bundles() -> list[Listing]:
+    """The bundles that can be pulled, then those that the user made."""
+    listings = []
+    for name in SOURCES:
+        available = (_bundles_folder() / name / "manifest.json").is_file()
+        listings.append(Listing(name, _recipe(name).summary, available))
+    folder = _bundles_folder()
+    made = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path in made:
+        if path.name not in SOURCES and (path / "manifest.json").is_file():
+            with contextlib.suppress(BundleError):
+                listings.append(Listing(path.name, read_manifest(path).summary, True))
+    return listings
+
+
+def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
+    """Load a bundle by its name or its folder; fetch it first where that is possible and needed.
+
+    Raises BundleError if it is unknown, broken or cannot be fetched, CheckpointError if one of
+    its networks cannot be read.
+    """
+    name = os.fspath(name_or_path)
+    if name in SOURCES:
+        folder = pull(name)
+    elif _is_name(name) and (_bundles_folder() / name).is_dir():
+        folder = _bundles_folder() / name
+    elif Path(name).is_dir():
+        folder = Path(name)
+    else:
+        known = ", ".join(listing.name for listing in list_bundles())
+        raise BundleError(
+            f"There is no bundle {name!r}; choose one of {known}, or make it with "
+            f"'styleclip bundle create NAME --generator FILE'."
+        )
+    manifest = read_manifest(folder)
+    for role in ROLES:
+        if role not in manifest.files:
+            raise BundleError(f"{folder / 'manifest.json'} names no {role}; create it again.")
+        entry = manifest.files[role]
+        if entry.sha256 is None and not _path(folder, entry).is_file():
+            raise BundleError(
+                f"This installation lacks {entry.file}, the {role} of the default bundle; "
+                "install the package again."
+            )
+    if name not in SOURCES:  # pulling has just checked the others
+        _check_hashes(folder, manifest)
+    networks = {role: _READERS[role](_path(folder, manifest.files[role])) for role in ROLES}
+    draft_head = manifest.files.get(DRAFT_HEAD)
+    if draft_head is not None and _path(folder, draft_head).is_file():
+        cast(Any, networks["generator"]).load_draft_head(_path(folder, draft_head))
+    return Bundle(manifest.name, manifest, **networks)
+
+
+def pull(name: str, given: Mapping[str, Path] | None = None) -> Path:
+    """Make sure that the bundle ``name`` is in the cache, whole; return its folder.
+
+    Fetches and converts what is missing; where all is there, it uses no network.
+
+    Args:
+        name: one of `SOURCES`.
+        given: role -> weights that the user has already, in any format that a reader knows.
+            They replace what is in the cache.
+
+    Raises BundleError if the bundle is unknown or cannot be had, CheckpointError if a file
+    cannot be read. What was in the cache before is then still there.
+    """
+    if name not in SOURCES:
+        raise BundleError(f"No bundle {name!r} can be pulled; choose one of {', '.join(SOURCES)}.")
+    recipe, folder = _recipe(name), _bundles_folder() / name
+    if not given:
+        installed = _intact(folder, recipe)
+        if installed is not None:
+            # A newer package may bring other defaults for the same weights.
+            _write_texts(folder, replace(recipe, files={**installed.files, **recipe.files}))
+            return folder
+    downloads = _make_folder(cache_folder() / "downloads" / name)
+    _assemble(folder, recipe, fetch(name, downloads, given or {}))
+    shutil.rmtree(downloads, ignore_errors=True)
+    return folder
+
+
+def create(
+    name: str, generator: Path, clip: Path | None = None, identity: Path | None = None
+) -> Path:
+    """Make a bundle from files in any format that a reader knows; return its folder.
+
+    Without ``clip`` or ``identity``, those of the default bundle serve.
+
+    Raises BundleError if the name will not do or is taken, CheckpointError if a file cannot be
+    read. Nothing is left behind then.
+    """
+    if not _is_name(name) or name in SOURCES:
+        raise BundleError(
+            f"A bundle cannot be called {name!r}; use letters, digits, '.', '_' and '-', and none "
+            f"of {', '.join(SOURCES)}."
+        )
+    folder = _bundles_folder() / name
+    if folder.exists():
+        raise BundleError(
+            f"There is a bundle {name!r} in {folder}; delete it or take another name."
+        )
+    given = {"generator": generator, "clip": clip, "identity": identity}
+    sources = {role: path for role, path in given.items() if path is not None}
+    default = _recipe(DEFAULT)
+    tuned = default if clip is None else _recipe("ffhq-official")
+    licences = {role: f"From {path.name}; its own licence holds." for role, path in sources.items()}
+    shipped = [role for role in ROLES if role not in sources]
+    recipe = Manifest(
+        name=name,
+        summary=f"Made from {', '.join(path.name for path in sources.values())}.",
+        files={role: default.files[role] for role in shipped},
+        defaults=tuned.defaults,
+        licences=licences | {role: default.licences[role] for role in shipped},
+    )
+    _make_folder(_bundles_folder())
+    _assemble(folder, recipe, sources)
+    return folder
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``manifest.json`` in ``folder``.
+
+    Raises BundleError if it is missing, or is not a manifest that this version can read.
+    """
+    return _read_manifest_file(folder / "manifest.json")
+
+
+def _read_manifest_file(path: Path) -> Manifest:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read ({error.strerror}); name a folder made by 'styleclip bundle'."
+        ) from error
+    except ValueError as error:
+        raise BundleError(f"{path} is not JSON ({error}); create the bundle again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise BundleError(
+            f"{path} is not a {FORMAT} manifest; create the bundle again with this version."
+        )
+    try:
+        return Manifest(
+            name=_text(content["name"]),
+            summary=_text(content.get("summary", "")),
+            files={role: _weights_file(value) for role, value in content["files"].items()},
+            defaults={key: _setting(value) for key, value in content["defaults"].items()},
+            licences={role: _text(value) for role, value in content["licences"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{path} is damaged ({error}); create the bundle again.") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _setting(value: object) -> str | float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError(f"{value!r} is neither text nor a number")
+    return value
+
+
+def _weights_file(value: Mapping[str, object]) -> WeightsFile:
+    name = _text(value["file"])
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise ValueError(f"{name!r} is not a plain file name")
+    sha256 = value.get("sha256")
+    if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", _text(sha256)):
+        raise ValueError(f"{sha256!r} is not a SHA-256")
+    return WeightsFile(name, None if sha256 is None else _text(sha256))
+
+
+def _recipe(name: str) -> Manifest:
+    """The manifest of a bundle of this package, without the files that pulling brings."""
+    return _read_manifest_file(_RECIPES / f"{name}.json")
+
+
+def _bundles_folder() -> Path:
+    return cache_folder() / "bundles"
+
+
+def _is_name(name: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) is not None
+
+
+def _path(folder: Path, entry: WeightsFile) -> Path:
+    return (folder if entry.sha256 else _SHIPPED) / entry.file
+
+
+def _intact(folder: Path, recipe: Manifest) -> Manifest | None:
+    """The manifest in ``folder`` if all that pulling ``recipe`` brings is there and whole."""
+    try:
+        manifest = read_manifest(folder)
+        _check_hashes(folder, manifest)
+    except BundleError:
+        return None
+    return manifest if SOURCES[recipe.name].keys() <= manifest.files.keys() else None
+
+
+def _check_hashes(folder: Path, manifest: Manifest) -> None:
+    for role, entry in manifest.files.items():
+        if entry.sha256 is None:
+            continue
+        path = folder / entry.file
+        if not path.is_file():
+            raise BundleError(f"{path}, the bundle's {role}, is missing; create it again.")
+        if sha256_of(path) != entry.sha256:
+            raise BundleError(
+                f"{path} is not the file that the bundle was made with (its SHA-256 differs); "
+                "create it again."
+            )
+
+
+def _assemble(folder: Path, recipe: Manifest, sources: Mapping[str, Path]) -> None:
+    """Convert ``sources`` beside ``folder``, then put the whole in its place at once."""
+    _make_folder(folder.parent)
+    with _disk_errors(folder.parent):
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            files = dict(recipe.files)
+            for role, source in sources.items():
+                path = work / f"{role}.safetensors"
+                native.save(_READERS[role](source), path)
+                files[role] = WeightsFile(path.name, sha256_of(path))
+            _write_texts(work, replace(recipe, files=files))
+            work.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            work.rename(folder)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _write_texts(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest and the model card where they differ, each whole or not at all."""
+    with _disk_errors(folder):
+        texts = {
+            "MODEL_CARD.md": _model_card(folder, manifest),
+            "manifest.json": manifest.to_json(),
+        }
+        for name, text in texts.items():
+            path = folder / name
+            if path.is_file() and path.read_text(encoding="utf-8") == text:
+                continue
+            temporary = folder / f".{name}.{os.getpid()}.tmp"
+            try:
+                temporary.write_text(text, encoding="utf-8")
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+
+def _model_card(folder: Path, manifest: Manifest) -> str:
+    rows = []
+    for role, entry in sorted(manifest.files.items()):
+        path = _path(folder, entry)
+        if not path.is_file():
+            continue
+        architecture = native.read_metadata(path).get("architecture", "-")
+        sha256 = entry.sha256 or "comes with the package"
+        rows.append(f"| {role} | {architecture} | {_count(path)} | {entry.file} | {sha256} |")
+    template = string.Template((_RECIPES / "MODEL_CARD.md").read_text(encoding="utf-8"))
+    return template.substitute(
+        name=manifest.name,
+        summary=manifest.summary,
+        files="\n".join(rows),
+        licences="\n".join(f"- **{role}**: {text}" for role, text in manifest.licences.items()),
+        defaults="\n".join(f"- {key}: {value}" for key, value in manifest.defaults.items()),
+    )
+
+
+def _count(path: Path) -> str:
+    """How many numbers a safetensors file holds, from its header alone."""
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    total = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            size = 1
+            for length in tensor["shape"]:
+                size *= length
+            total += size
+    return f"{total / 1e6:.2f} M"
+
+
+def _make_folder(folder: Path) -> Path:
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except StyleClipError:
+        raise
+    except OSError as error:
+        raise BundleError(
+            f"{folder} cannot be written ({error.strerror}); free some space or choose another "
+            "folder with the variable STYLECLIP_RT_CACHE."
+        ) from error

@@ -1,0 +1,45 @@
+"""``styleclip bundle``: list, pull and create bundles."""
+
+from pathlib import Path
+
+import click
+
+from styleclip_rt import bundle as bundles
+
+_file = click.Path(path_type=Path)
+
+
+@click.group()
+def bundle() -> None:
+    """Bundles: one generator, CLIP and identity network under a name."""
+
+
+@bundle.command("list")
+def list_command() -> None:
+    """Show the bundles that are here or can be pulled."""
+    for listing in bundles.list_bundles():
+        state = "here" if listing.available else "can be pulled"
+        click.echo(f"{listing.name}  ({state})\n    {listing.summary}")
+
+
+@bundle.command()
+@click.argument("name")
+@click.option("--generator", type=_file, help="Generator file that you have already.")
+@click.option("--clip", type=_file, help="CLIP file that you have already.")
+@click.option("--identity", type=_file, help="Identity network file that you have already.")
+def pull(name: str, generator: Path | None, clip: Path | None, identity: Path | None) -> None:
+    """Fetch the bundle NAME into the cache; files that you give are not fetched."""
+    options = {"generator": generator, "clip": clip, "identity": identity}
+    folder = bundles.pull(name, {role: path for role, path in options.items() if path is not None})
+    click.echo(f"{name} is in {folder}")
+
+
+@bundle.command()
+@click.argument("name")
+@click.option("--generator", type=_file, required=True, help="StyleGAN2 or MobileStyleGAN.")
+@click.option("--clip", type=_file, help="CLIP; the package's FaceCLIP without it.")
+@click.option("--identity", type=_file, help="ArcFace or FaceNet; the package's without it.")
+def create(name: str, generator: Path, clip: Path | None, identity: Path | None) -> None:
+    """Make a bundle NAME from files in any known format."""
+    folder = bundles.create(name, generator, clip, identity)
+    click.echo(f"{name} is in {folder}; use it with --bundle {name}")
