@@ -73,7 +73,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm2(self.conv2(self.prelu(self.conv1(self.norm1(x)))))
-        return self.gate(y) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
+        out: Tensor = self.gate(y) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
+        return out
 
 
 class ArcFace(nn.Module):
@@ -102,7 +103,8 @@ class ArcFace(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         """Faces [N, 3, input_size, input_size] in [-1, 1] -> [N, embed_dim], not unit norm."""
         x = self.head_norm(self.units(self.stem(faces)))
-        return self.embedding_norm(self.head(x.flatten(1)))
+        embedding: Tensor = self.embedding_norm(self.head(x.flatten(1)))
+        return embedding
 
     def encode(self, image: Tensor) -> Tensor:
         """Aligned images [N, 3, H, W] in [0, 1], any size -> [N, embed_dim], unit norm.

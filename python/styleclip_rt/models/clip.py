@@ -88,7 +88,7 @@ class QuickGELU(nn.Module):
     """The sigmoid approximation of GELU that OpenAI trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
+        return x * torch.sigmoid(x * 1.702)
 
 
 def _activation(name: str) -> nn.Module:
@@ -116,7 +116,8 @@ class Attention(nn.Module):
         qkv = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        return self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        mixed = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        return mixed
 
 
 class TransformerBlock(nn.Module):
@@ -133,7 +134,8 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        return x + self.contract(self.activation(self.expand(self.norm2(x))))
+        x = x + self.contract(self.activation(self.expand(self.norm2(x))))
+        return x
 
 
 def _transformer(
@@ -180,7 +182,8 @@ class VisionTransformer(nn.Module):
         class_token = self.class_embedding.expand(patches.shape[0], 1, -1)
         x = torch.cat([class_token, patches], dim=1) + self.position_embedding
         x = self.blocks(self.norm_before(x))
-        return self.projection(self.norm_after(x[:, 0]))
+        embedding: Tensor = self.projection(self.norm_after(x[:, 0]))
+        return embedding
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -208,7 +211,8 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
         y = self.contract(F.gelu(self.expand(y))) * self.scale
-        return x + y.permute(0, 3, 1, 2)
+        x = x + y.permute(0, 3, 1, 2)
+        return x
 
 
 class ConvTower(nn.Module):
@@ -231,7 +235,8 @@ class ConvTower(nn.Module):
         self.projection = nn.Linear(widths[-1], embed_dim, bias=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.projection(self.norm(self.layers(pixels).mean(dim=(2, 3))))
+        embedding: Tensor = self.projection(self.norm(self.layers(pixels).mean(dim=(2, 3))))
+        return embedding
 
 
 class TextTransformer(nn.Module):
@@ -241,17 +246,19 @@ class TextTransformer(nn.Module):
         super().__init__()
         width, rank = config.width, config.embedding_rank
         self.token_embedding = nn.Embedding(config.vocabulary_size, rank or width)
-        self.token_expansion = nn.Linear(rank, width, bias=False) if rank else nn.Identity()
+        self.token_expansion: nn.Module = nn.Identity()
+        if rank:
+            # The expansion keeps the variance, so that both forms start alike.
+            expansion = nn.Linear(rank, width, bias=False)
+            nn.init.normal_(expansion.weight, std=rank**-0.5)
+            self.token_expansion = expansion
         self.position_embedding = nn.Parameter(torch.randn(config.context_length, width) * 0.01)
         self.blocks = _transformer(
             width, config.layers, config.heads, config.activation, causal=True
         )
         self.norm = nn.LayerNorm(width)
         self.projection = nn.Linear(width, embed_dim, bias=False)
-        # The expansion keeps the variance, so that both forms start alike.
         nn.init.normal_(self.token_embedding.weight, std=0.02)
-        if rank:
-            nn.init.normal_(self.token_expansion.weight, std=rank**-0.5)
         nn.init.normal_(self.projection.weight, std=width**-0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -259,7 +266,8 @@ class TextTransformer(nn.Module):
         x = self.norm(self.blocks(x + self.position_embedding[: tokens.shape[1]]))
         # End-of-text has the highest id of the vocabulary, and argmax finds its first occurrence.
         rows = torch.arange(tokens.shape[0], device=tokens.device)
-        return self.projection(x[rows, tokens.argmax(dim=1)])
+        embedding: Tensor = self.projection(x[rows, tokens.argmax(dim=1)])
+        return embedding
 
 
 class CLIP(nn.Module):

@@ -157,7 +157,8 @@ class InceptionResnetV1(nn.Module):
         """Faces [N, 3, S, S] in about [-1, 1] (S >= 75) -> [N, embed_dim], not unit norm."""
         x = self.reduction_a(self.stage_a(self.stem(faces)))
         x = self.stage_c(self.reduction_b(self.stage_b(x)))
-        return self.embedding_norm(self.head(x.mean(dim=(2, 3))))
+        embedding: Tensor = self.embedding_norm(self.head(x.mean(dim=(2, 3))))
+        return embedding
 
     def encode(self, image: Tensor) -> Tensor:
         """Aligned images [N, 3, H, W] in [0, 1], any size -> [N, embed_dim], unit norm.

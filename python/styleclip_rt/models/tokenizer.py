@@ -8,6 +8,7 @@ import gzip
 import html
 from functools import cache, lru_cache
 from importlib import resources
+from itertools import pairwise
 
 import ftfy
 import regex
@@ -88,7 +89,7 @@ def _encode_word(word: str) -> tuple[int, ...]:
     parts = [symbols[byte] for byte in word.encode("utf-8")]
     parts[-1] += _WORD_END
     while len(parts) > 1:
-        pairs = list(zip(parts, parts[1:], strict=False))
+        pairs = list(pairwise(parts))
         best = min(pairs, key=lambda pair: ranks.get(pair, _MERGES))
         if best not in ranks:
             break
