@@ -24,7 +24,8 @@ ATTEMPTS = 5
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection and for its next bytes."""
 
-_CHUNK = 1 << 20
+# What arrived of a chunk before the connection broke is lost, so chunks are small.
+_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True)
