@@ -25,7 +25,7 @@ _HAIR: dict[str, tuple[Range, Range, Range]] = {
     "hair_blue": ((0.36, 0.56), (0.09, 0.16), (238, 264)),
     "hair_purple": ((0.36, 0.54), (0.09, 0.16), (298, 318)),
     "hair_pink": ((0.58, 0.74), (0.11, 0.17), (348, 368)),
-    "hair_blond": ((0.66, 0.80), (0.06, 0.10), (74, 88)),
+    "hair_blond": ((0.66, 0.80), (0.065, 0.105), (68, 82)),
     "hair_black": ((0.15, 0.24), (0.00, 0.01), (0, 360)),
     "hair_brown": ((0.30, 0.42), (0.04, 0.06), (52, 66)),
     "hair_grey": ((0.58, 0.76), (0.00, 0.01), (60, 280)),
@@ -79,8 +79,11 @@ def _soft(mask: Tensor, sigma: float) -> Tensor:
     return blur(mask, sigma * mask.shape[-1] / 256)
 
 
-def _mean(lab: Tensor, mask: Tensor) -> Tensor:
-    return (lab * mask).sum((1, 2)) / mask.sum().clamp(min=1e-3)
+def _typical(lab: Tensor, mask: Tensor) -> Tensor:
+    """Colour under the mask [3]: median lightness (highlights are few but bright), mean a and b."""
+    mean = (lab * mask).sum((1, 2)) / mask.sum().clamp(min=1e-3)
+    inside = lab[0][mask > 0.5 * mask.max()]
+    return torch.cat([inside.median()[None] if inside.numel() else mean[:1], mean[1:]])
 
 
 def _blend(lab: Tensor, painted: Tensor, mask: Tensor) -> Tensor:
@@ -93,8 +96,8 @@ def _recolour(lab: Tensor, mask: Tensor, colour: Tensor, contrast: float, variet
     Chroma follows lightness, so that shadows stay neutral and nothing looks like a flat fill;
     `variety` is how much of the original's colour variation remains.
     """
-    mean = _mean(lab, mask)
-    light = colour[0] + (lab[0] - mean[0]) * contrast
+    mean = _typical(lab, mask)
+    light = colour[0] + 0.4 * torch.tanh((lab[0] - mean[0]) * contrast / 0.4)
     # A soft floor: what is darker than black would be becomes a dark texture, not a hole.
     light = 0.04 + torch.nn.functional.softplus((light - 0.04) * 40) / 40
     relative = (light / colour[0]).clamp(0, 1.6) ** 0.7
@@ -108,7 +111,7 @@ def _hair(look: str) -> "_Painter":
     def apply(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
         mask = regions["hair"]
         colour = _colour(rng, _HAIR[look])
-        mean = _mean(lab, mask)
+        mean = _typical(lab, mask)
         contrast = float((colour[0] / mean[0].clamp(min=0.1)).pow(0.75).clamp(0.6, 2.2))
         painted = _recolour(lab, (mask - 0.5).clamp(min=0), colour, contrast, 0.25)
         lab = _blend(lab, painted, mask * _pick(rng, (0.85, 1.0)))
@@ -140,15 +143,17 @@ def _bare_skin(regions: Regions) -> Tensor:
 
 def _skin_dark(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
     skin = _bare_skin(regions)
-    mean = _mean(lab, regions["skin"])
-    colour = _colour(rng, ((0.36, 0.50), (0.046, 0.066), (41, 50)))
+    mean = _typical(lab, regions["skin"])
+    colour = _colour(rng, ((0.37, 0.52), (0.055, 0.074), (38, 49)))
     ratio = (colour[0] / mean[0]).clamp(max=0.92)
     # Darker pigment leaves the gloss of the surface: highlights fall less than the rest.
-    light = lab[0] * ratio + (lab[0] - mean[0]).clamp(min=0) * 0.5
+    relief = lab[0] - mean[0]
+    light = ratio * mean[0] + relief * _pick(rng, (0.75, 0.95)) + relief.clamp(min=0) * 0.25
+    light = light.clamp(min=0.08)
     shade = (light / colour[0]).clamp(0.3, 1.4) ** 0.5
     ab = colour[1:, None, None] * shade + (lab[1:] - mean[1:, None, None]) * 0.3
     lab = _blend(lab, torch.cat([light[None], ab]), _soft(skin, 0.7))
-    lips = _mean(lab, regions["lips"])
+    lips = _typical(lab, regions["lips"])
     target = torch.stack([lips[0] * (0.3 + 0.7 * ratio), lips[1] * 0.75, lips[2] * 0.8 + 0.012])
     lab = _blend(lab, _recolour(lab, regions["lips"], target, 0.9, 0.5), regions["lips"] * 0.9)
     brow = torch.tensor([0.2, 0.008, 0.012])
@@ -223,7 +228,7 @@ def _strokes(
 
 def _hair_colour(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
     """A colour for painted facial hair: the hair's or the brows', whichever is darker."""
-    brows, hair = _mean(lab, regions["brows"]), _mean(lab, regions["hair"])
+    brows, hair = _typical(lab, regions["brows"]), _typical(lab, regions["hair"])
     colour = brows if brows[0] < hair[0] or regions["hair"].mean() < 0.02 else hair
     light = float(np.clip(float(colour[0]) * rng.uniform(0.6, 0.9), 0.12, 0.5))
     return torch.cat([torch.tensor([light]), colour[1:] * 0.7])
@@ -332,17 +337,17 @@ def _lashes_big(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
             reach = width * length * (0.55 + 0.45 * t) * rng.uniform(0.7, 1.1)
             starts.append((column + 0.5, top + 0.8))
             steps.append((outer * np.sin(angle) * reach, -np.cos(angle) * reach))
-        lower = rng.integers(4, 10)
+        lower = rng.integers(3, 7)
         for _ in range(int(lower)):
             column = rng.choice(columns)
             bottom = eye[eye[:, 0] == column][:, 1].max()
             starts.append((column + 0.5, bottom + 0.5))
-            steps.append((outer * width * 0.04, width * rng.uniform(0.05, 0.12)))
-    lab = _liner(lab, regions, _pick(rng, (0.3, 0.9)))
+            steps.append((outer * width * 0.04, width * rng.uniform(0.04, 0.09)))
+    lab = _liner(lab, regions, _pick(rng, (0.2, 0.7)))
     if not starts:
         return lab
     values = rng.uniform(0.1, 0.4, len(starts))
-    cover, _ = _strokes(size, np.array(starts), np.array(steps), values, 0.8 * unit)
+    cover, _ = _strokes(size, np.array(starts), np.array(steps), values, 0.6 * unit)
     black = torch.tensor([0.13, 0.004, 0.004])[:, None, None].expand_as(lab)
     return _blend(lab, black, cover * 0.92)
 
@@ -372,7 +377,7 @@ def _makeup_heavy(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
     lab = lab + torch.tensor([-0.02, 0.035, 0.01])[:, None, None] * blush
     look = str(rng.choice(list(_LIPS), p=[0.5, 0.3, 0.2]))
     lab = _lips(look)(lab, regions, rng)
-    brows = _mean(lab, regions["brows"]) * torch.tensor([0.75, 1.0, 1.0])
+    brows = _typical(lab, regions["brows"]) * torch.tensor([0.75, 1.0, 1.0])
     lab = _blend(lab, _recolour(lab, regions["brows"], brows, 0.8, 0.8), regions["brows"] * 0.8)
     return _lashes_big(lab, regions, rng)
 
