@@ -27,6 +27,7 @@ FORMAT = "styleclip-rt-bundle/1"
 DEFAULT = "ffhq-mobile"
 ROLES = ("generator", "clip", "identity")
 DRAFT_HEAD = "draft_head"
+KNOWN_TOKENS = "known_tokens"
 
 _PACKAGE = Path(__file__).parent
 _RECIPES = _PACKAGE / "bundles"
@@ -35,12 +36,12 @@ _READERS = {"generator": load_generator, "clip": load_clip, "identity": load_ide
 
 
 @dataclass(frozen=True)
-class WeightsFile:
+class BundleFile:
     """One file of a bundle.
 
     Attributes:
-        file: its name, beside the manifest; or, without a hash, among the weights that this
-            package ships.
+        file: its name, beside the manifest; or, without a hash, among those that this package
+            ships.
         sha256: in hexadecimal, or None for a shipped file.
     """
 
@@ -55,16 +56,16 @@ class Manifest:
     Attributes:
         name: of the bundle.
         summary: one or two sentences for a listing.
-        files: role (generator, clip, identity, draft_head) -> weights.
-        defaults: settings of an edit tuned for this bundle: ``space``, ``layers``, and numbers
-            (``steps``, ``lr``, ``l2``, ``id``, ...).
+        files: role (generator, clip, identity, draft_head, known_tokens) -> file.
+        defaults: settings of an edit tuned for this bundle, by the names that
+            `styleclip_rt.runtime.editor.EditSettings` gives them.
         licences: role -> licence and origin.
     """
 
     name: str
     summary: str = ""
-    files: Mapping[str, WeightsFile] = field(default_factory=dict)
-    defaults: Mapping[str, str | float] = field(default_factory=dict)
+    files: Mapping[str, BundleFile] = field(default_factory=dict)
+    defaults: Mapping[str, str | float | bool] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -86,13 +87,17 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The networks of a bundle, on the CPU, in float32, in eval mode and frozen."""
+    """The networks of a bundle, on the CPU, in float32, in eval mode and frozen.
+
+    ``known_tokens`` are the text tokens that CLIP saw in training, None where that is unrecorded.
+    """
 
     name: str
     manifest: Manifest
     generator: nn.Module
     clip: nn.Module
     identity: nn.Module
+    known_tokens: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
     draft_head = manifest.files.get(DRAFT_HEAD)
     if draft_head is not None and _path(folder, draft_head).is_file():
         cast(Any, networks["generator"]).load_draft_head(_path(folder, draft_head))
-    return Bundle(manifest.name, manifest, **networks)
+    return Bundle(manifest.name, manifest, **networks, known_tokens=_known_tokens(folder, manifest))
 
 
 def pull(name: str, given: Mapping[str, Path] | None = None) -> Path:
@@ -217,16 +222,24 @@ def create(
     tuned = default if clip is None else _recipe("ffhq-official")
     licences = {role: f"From {path.name}; its own licence holds." for role, path in sources.items()}
     shipped = [role for role in ROLES if role not in sources]
+    borrowed = [*shipped, KNOWN_TOKENS] if "clip" in shipped else shipped
     recipe = Manifest(
         name=name,
         summary=f"Made from {', '.join(path.name for path in sources.values())}.",
-        files={role: default.files[role] for role in shipped},
+        files={role: default.files[role] for role in borrowed},
         defaults=tuned.defaults,
         licences=licences | {role: default.licences[role] for role in shipped},
     )
     _make_folder(_bundles_folder())
     _assemble(folder, recipe, sources)
     return folder
+
+
+def _known_tokens(folder: Path, manifest: Manifest) -> frozenset[int] | None:
+    entry = manifest.files.get(KNOWN_TOKENS)
+    if entry is None or not _path(folder, entry).is_file():
+        return None
+    return frozenset(json.loads(_path(folder, entry).read_text(encoding="utf-8")))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -254,7 +267,7 @@ def _read_manifest_file(path: Path) -> Manifest:
         return Manifest(
             name=_text(content["name"]),
             summary=_text(content.get("summary", "")),
-            files={role: _weights_file(value) for role, value in content["files"].items()},
+            files={role: _bundle_file(value) for role, value in content["files"].items()},
             defaults={key: _setting(value) for key, value in content["defaults"].items()},
             licences={role: _text(value) for role, value in content["licences"].items()},
         )
@@ -268,20 +281,20 @@ def _text(value: object) -> str:
     return value
 
 
-def _setting(value: object) -> str | float:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise TypeError(f"{value!r} is neither text nor a number")
+def _setting(value: object) -> str | float | bool:
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"{value!r} is no text, number, true or false")
     return value
 
 
-def _weights_file(value: Mapping[str, object]) -> WeightsFile:
+def _bundle_file(value: Mapping[str, object]) -> BundleFile:
     name = _text(value["file"])
     if name in ("", ".", "..") or Path(name).name != name:
         raise ValueError(f"{name!r} is not a plain file name")
     sha256 = value.get("sha256")
     if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", _text(sha256)):
         raise ValueError(f"{sha256!r} is not a SHA-256")
-    return WeightsFile(name, None if sha256 is None else _text(sha256))
+    return BundleFile(name, None if sha256 is None else _text(sha256))
 
 
 def _recipe(name: str) -> Manifest:
@@ -297,7 +310,7 @@ def _is_name(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) is not None
 
 
-def _path(folder: Path, entry: WeightsFile) -> Path:
+def _path(folder: Path, entry: BundleFile) -> Path:
     return (folder if entry.sha256 else _SHIPPED) / entry.file
 
 
@@ -335,7 +348,7 @@ def _assemble(folder: Path, recipe: Manifest, sources: Mapping[str, Path]) -> No
             for role, source in sources.items():
                 path = work / f"{role}.safetensors"
                 native.save(_READERS[role](source), path)
-                files[role] = WeightsFile(path.name, sha256_of(path))
+                files[role] = BundleFile(path.name, sha256_of(path))
             _write_texts(work, replace(recipe, files=files))
             work.chmod(0o755)
             if folder.exists():
@@ -368,7 +381,7 @@ def _model_card(folder: Path, manifest: Manifest) -> str:
     rows = []
     for role, entry in sorted(manifest.files.items()):
         path = _path(folder, entry)
-        if not path.is_file():
+        if path.suffix != ".safetensors" or not path.is_file():
             continue
         architecture = native.read_metadata(path).get("architecture", "-")
         sha256 = entry.sha256 or "comes with the package"
