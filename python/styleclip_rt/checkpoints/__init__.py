@@ -124,9 +124,10 @@ def _kind(path: Path) -> str:
             return "torch"
         scripted = any(member.count("/") and member.split("/")[1] == "code" for member in members)
         return "torchscript" if scripted else "torch"
-    if head[0] == 0x80:
-        return "torch" if _TORCH_LEGACY_MAGIC in head else "pickle"
-    if head[8:9] == b"{":
+    # Before pickle, whose mark 0x80 may also be the low byte of a header's length.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         metadata = native.read_metadata(path)
         return "native" if metadata.get("format") == native.FORMAT else "safetensors"
+    if head[0] == 0x80:
+        return "torch" if _TORCH_LEGACY_MAGIC in head else "pickle"
     return "unknown"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from styleclip_rt import ops
+from styleclip_rt.errors import StyleClipError
 
 Noise = Literal["const", "random", "none"] | Sequence[Tensor]
 
@@ -177,7 +178,7 @@ class StyleGAN2(nn.Module):
         noise: "const" is the checkpoint's own, "random" is drawn anew, "none" leaves it out; or
         one tensor [1 or N, 1, H, W] for each convolution up to ``resolution``.
 
-        Raises ValueError if a shape or the resolution does not fit the model.
+        Raises StyleClipError if a shape or the resolution does not fit the model.
         """
         return self.synthesis_all(latent, resolution, noise)[-1]
 
@@ -192,7 +193,9 @@ class StyleGAN2(nn.Module):
         if resolution is None:
             resolution = self.resolution
         if resolution not in sizes:
-            raise ValueError(f"no image of {resolution} px: this StyleGAN2 has {sizes}")
+            raise StyleClipError(
+                f"There is no image of {resolution} px in this StyleGAN2; choose one of {sizes}."
+            )
         levels = sizes.index(resolution) + 1
         styles = self._as_styles(latent)[: 3 * levels - 1]
         rgb_styles = styles[1::3]
@@ -229,14 +232,15 @@ class StyleGAN2(nn.Module):
             if latent.shape[1:] == (dim,):
                 latent = latent.unsqueeze(1).expand(-1, rows, -1)
             if latent.ndim != 3 or latent.shape[1:] != (rows, dim):
-                raise ValueError(
-                    f"a latent of shape {tuple(latent.shape)} is neither w [N, {dim}] "
-                    f"nor w+ [N, {rows}, {dim}]"
+                raise StyleClipError(
+                    f"A latent of shape {tuple(latent.shape)} does not fit this StyleGAN2; "
+                    f"give w [N, {dim}] or w+ [N, {rows}, {dim}]."
                 )
             return self.styles(latent)
         if len(latent) != len(self.style_rows):
-            raise ValueError(
-                f"{len(latent)} styles given, this StyleGAN2 takes {len(self.style_rows)}"
+            raise StyleClipError(
+                f"{len(latent)} styles do not fit this StyleGAN2; "
+                f"give {len(self.style_rows)}, as from styles()."
             )
         return list(latent)
 
@@ -249,8 +253,8 @@ class StyleGAN2(nn.Module):
         if noise == "random":
             return [like.new_empty(len(like), *each.shape[1:]).normal_() for each in maps]
         if len(noise) < count or not all(isinstance(each, Tensor) for each in noise):
-            raise ValueError(
-                f'noise must be "const", "random", "none" or a list of {count} tensors'
+            raise StyleClipError(
+                f'Unknown noise; give "const", "random", "none" or a list of {count} tensors.'
             )
         return noise[:count]
 
