@@ -125,17 +125,21 @@ def _individual_typology_angle(images: Tensor, mask: Tensor) -> Tensor:
 
 
 def _orientation_disorder(light: Tensor, mask: Tensor) -> Tensor:
-    """0 where hair runs in one direction over a lock's width, 1 where it runs in all."""
+    """0 where hair runs in one direction over a lock's width, 1 where it runs in all.
+
+    Cropped hair is disordered too: compare only faces with much hair.
+    """
     size = light.shape[-1]
+    light = blur(light, size / 256)
     dx = F.pad(light[..., :, 2:] - light[..., :, :-2], (1, 1, 0, 0))
     dy = F.pad(light[..., 2:, :] - light[..., :-2, :], (0, 0, 1, 1))
     inside = (mask[:, None] > 0.7).to(light)
     tensor = torch.cat([dx * dx - dy * dy, 2 * dx * dy, dx * dx + dy * dy], 1) * inside
-    local = blur(tensor, size / 170)
+    local = blur(tensor, size / 128)
     # Every place counts alike, whatever its contrast.
     direction = local[:, :2] / (local[:, 2:] + 1e-4)
-    wide = blur(torch.cat([direction * inside, inside], 1), size / 20)
-    order = wide[:, :2].norm(dim=1) / wide[:, 2].clamp(min=1e-3)
+    wide = blur(torch.cat([direction * inside, inside], 1), size / 26)
+    order = wide[:, :2].square().sum(1).sqrt() / wide[:, 2].clamp(min=1e-3)
     return 1 - _mean(order[:, None], inside[:, 0])[0][:, 0]
 
 
