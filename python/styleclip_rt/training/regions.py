@@ -124,7 +124,7 @@ _DRAWN = (
 
 def _draw(points: np.ndarray, size: int) -> Tensor:
     """The regions of `_DRAWN` of one face as filled polygons [R,size,size]."""
-    scale = 2
+    scale = 3
     points = points * size * scale - 0.5
     masks = []
 
@@ -133,8 +133,7 @@ def _draw(points: np.ndarray, size: int) -> Tensor:
         draw = ImageDraw.Draw(image)
         for polygon in polygons:
             draw.polygon([(float(x), float(y)) for x, y in polygon], fill=255)
-        small = image.resize((size, size), Image.Resampling.BICUBIC)
-        masks.append(np.asarray(small, np.float32) / 255)
+        masks.append(np.asarray(image.reduce(scale), np.float32) / 255)
 
     def ring(upper: tuple[int, ...], lower: tuple[int, ...]) -> np.ndarray:
         return points[[*upper, *reversed(lower)]]
@@ -217,8 +216,12 @@ def _hair_and_skin(
         posterior = _posterior(colours, gaussians, few_prior)
         weight = (few_certain + 0.4 * posterior) * few_presence
     posterior = _posterior(lab, gaussians, prior)
-    hair = _connected(posterior[:, 0] * person, scalp * person)
-    skin = posterior[:, 1] * person * outside
+    # On a bald head the hair's Gaussian holds skin.
+    apart = (gaussians[0][0] - gaussians[1][0]) * torch.tensor([1.0, 2.0, 2.0])[:, None]
+    haired = torch.sigmoid((apart.square().sum((1, 2)).sqrt() - 0.06) * 120)
+    hair = posterior[:, 0] * haired[:, None, None]
+    hair = _connected(hair * person, scalp * person)
+    skin = (1 - posterior[:, 0] * haired[:, None, None] - posterior[:, 2]) * person * outside
     return hair, (skin * above, skin * (1 - above))
 
 

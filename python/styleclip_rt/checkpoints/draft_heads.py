@@ -1,0 +1,58 @@
+"""The draft heads of a MobileStyleGAN as a file of their own, since this package ships them without
+the generator's weights."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
+
+from styleclip_rt.checkpoints.native import FORMAT, read_metadata
+from styleclip_rt.checkpoints.state import fill
+from styleclip_rt.errors import CheckpointError
+from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
+
+ARCHITECTURE = "mobile_stylegan_drafts"
+_PREFIX = "draft_heads."
+
+
+def save(generator: MobileStyleGAN, path: Path) -> None:
+    """Write the draft heads of `generator` to `path`, atomically."""
+    state = {
+        key: value.contiguous()
+        for key, value in generator.state_dict().items()
+        if key.startswith(_PREFIX)
+    }
+    metadata = {
+        "format": FORMAT,
+        "architecture": ARCHITECTURE,
+        "config": json.dumps({"draft_resolutions": generator.config.draft_resolutions}),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(serialise(state, metadata))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def attach(generator: MobileStyleGAN, path: Path) -> MobileStyleGAN:
+    """The same generator with the draft heads of `path`.
+
+    Raises:
+        CheckpointError: the file is broken, is of another kind, or fits another generator.
+    """
+    metadata = read_metadata(path)
+    if metadata.get("architecture") != ARCHITECTURE:
+        raise CheckpointError(f"{path} does not hold draft heads; install the package again.")
+    try:
+        heads = load_file(path)
+        resolutions = tuple(json.loads(metadata["config"])["draft_resolutions"])
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); install the package again.") from error
+    config = replace(generator.config, draft_resolutions=resolutions)
+    body = {k: v for k, v in generator.state_dict().items() if not k.startswith(_PREFIX)}
+    return fill(lambda: MobileStyleGAN(config), {**body, **heads}, path)

@@ -1,0 +1,174 @@
+"""Where an edit moves: z, w, w+ and StyleSpace, and the layer groups of w+.
+
+Every space is an *offset* from a start, zero at first, so that one optimiser and one distance serve
+all. In whitened form a unit of the offset is one standard deviation of the generator's own latents;
+without it an edit soon leaves the region in which the generator draws faces.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from styleclip_rt.errors import StyleClipError
+
+SPACES = ("z", "w", "w+", "s")
+LAYER_GROUPS = ("coarse", "middle", "fine")
+LEAK = 0.2
+STATISTICS_SAMPLES = 8192
+
+
+class Generator(Protocol):
+    """What the editor needs of a generator."""
+
+    resolution: int
+    n_latent: int
+    latent_dim: int
+    mean_latent: Tensor
+
+    @property
+    def layer_groups(self) -> dict[str, range]: ...
+    def mapping(self, z: Tensor, truncation_psi: float = ...) -> Tensor: ...
+    def styles(self, w_plus: Tensor) -> list[Tensor]: ...
+    def synthesis(
+        self, latent: Tensor | Sequence[Tensor], resolution: int | None = ...
+    ) -> Tensor: ...
+
+
+def rows_of(generator: Generator, layers: str) -> list[int]:
+    """Rows of w+ that a comma-separated list of layer groups names, e.g. "middle,fine".
+
+    Raises:
+        StyleClipError: an unknown group, or none.
+    """
+    names = [name.strip() for name in layers.split(",") if name.strip()]
+    unknown = [name for name in names if name not in LAYER_GROUPS]
+    if unknown or not names:
+        what = f"unknown layer group {unknown[0]!r}" if unknown else "no layer group given"
+        raise StyleClipError(f"{what}: choose from {', '.join(LAYER_GROUPS)}.")
+    return sorted({row for name in names for row in generator.layer_groups[name]})
+
+
+def sample_z(generator: Generator, seeds: Sequence[int]) -> Tensor:
+    """z [len(seeds), latent_dim], one independent draw a seed, the same on every device."""
+    draws = [
+        torch.randn(1, generator.latent_dim, generator=torch.Generator().manual_seed(seed))
+        for seed in seeds
+    ]
+    return torch.cat(draws).to(generator.mean_latent.device)
+
+
+class Whitening:
+    """Zhu et al. 2020 ("Improved StyleGAN Embedding", section 3.2): undo the mapping network's last
+    leaky ReLU, then PCA to unit variance.
+
+    `axes` [latent_dim, latent_dim]: row i is principal axis i times its standard deviation.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        random = torch.Generator().manual_seed(0)
+        z = torch.randn(STATISTICS_SAMPLES, generator.latent_dim, generator=random)
+        with torch.no_grad():
+            w = generator.mapping(z.to(generator.mean_latent.device))
+            p = unfold(w.double())
+            covariance = torch.cov(p.T)
+            variance, vectors = torch.linalg.eigh(covariance)
+        self.axes = (vectors * variance.clamp_min(1e-12).sqrt()).T.float().flip(0)
+
+
+def unfold(w: Tensor) -> Tensor:
+    """Undo the last leaky ReLU of the mapping network (its gain does not matter here)."""
+    return torch.where(w >= 0, w, w / LEAK)
+
+
+def fold(p: Tensor) -> Tensor:
+    """The last leaky ReLU of the mapping network; inverse of `unfold`."""
+    return F.leaky_relu(p, LEAK)
+
+
+class Space:
+    """A start in w+ [N, n_latent, latent_dim] and how an offset from it becomes a latent.
+
+    Args:
+        generator: whose latents.
+        name: one of SPACES.
+        start: w+ [N, n_latent, latent_dim].
+        z: the start in z [N, latent_dim], only for space z.
+        rows: rows of w+ that may move.
+        whiten: measure w, w+ and s offsets in standard deviations.
+
+    Raises:
+        StyleClipError: an unknown space, or z without a z to start from.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        name: str,
+        start: Tensor,
+        rows: Sequence[int],
+        z: Tensor | None = None,
+        whitening: Whitening | None = None,
+    ) -> None:
+        if name not in SPACES:
+            raise StyleClipError(f"unknown space {name!r}: choose from {', '.join(SPACES)}.")
+        if name == "z" and z is None:
+            raise StyleClipError("space z can only start from a seed; use w+ for a saved latent.")
+        self.generator, self.name, self.start, self.z = generator, name, start, z
+        self.rows, self.whitening = list(rows), whitening
+        self._p = unfold(start)
+        if name == "s":
+            with torch.no_grad():
+                self._styles = generator.styles(start)
+                self._style_scale = self._style_deviation() if whitening else None
+
+    def _style_deviation(self) -> list[Tensor]:
+        z = sample_z(self.generator, range(512))
+        w = self.generator.mapping(z)
+        w_plus = w[:, None].expand(-1, self.generator.n_latent, -1)
+        return [style.std(dim=0) for style in self.generator.styles(w_plus)]
+
+    def zero(self) -> Tensor:
+        """The offset that changes nothing: [N, ...], to be optimised."""
+        n, dim = self.start.shape[0], self.generator.latent_dim
+        if self.name in ("z", "w"):
+            return self.start.new_zeros(n, dim)
+        if self.name == "w+":
+            return self.start.new_zeros(n, len(self.rows), dim)
+        return self.start.new_zeros(n, sum(self._styles[i].shape[1] for i in self.rows))
+
+    def latent(self, offset: Tensor) -> Tensor | list[Tensor]:
+        """What `synthesis` draws: w+ [N, n_latent, latent_dim], or styles for space s."""
+        if self.name == "s":
+            return self._moved_styles(offset)
+        moved = self._moved_rows(offset)
+        if len(self.rows) == self.generator.n_latent:
+            return moved
+        return self.start.index_copy(1, torch.tensor(self.rows, device=offset.device), moved)
+
+    def w_plus(self, offset: Tensor) -> Tensor:
+        """The latent to save, [N, n_latent, latent_dim] in w+; [N, sum of channels] in s."""
+        latent = self.latent(offset)
+        return latent if isinstance(latent, Tensor) else torch.cat(latent, dim=1)
+
+    def _moved_rows(self, offset: Tensor) -> Tensor:
+        if self.name == "z":
+            assert self.z is not None
+            # The start may be truncated, so the move in w is added to it.
+            move = self.generator.mapping(self.z + offset) - self.generator.mapping(self.z)
+            return self.start[:, self.rows] + move[:, None]
+        if offset.dim() == 2:
+            offset = offset[:, None]
+        if self.whitening is None:
+            return self.start[:, self.rows] + offset
+        return fold(self._p[:, self.rows] + offset @ self.whitening.axes)
+
+    def _moved_styles(self, offset: Tensor) -> list[Tensor]:
+        styles = list(self._styles)
+        widths = [self._styles[i].shape[1] for i in self.rows]
+        for row, part in zip(self.rows, offset.split(widths, dim=1), strict=True):
+            scale = 1.0 if self._style_scale is None else self._style_scale[row]
+            styles[row] = styles[row] + part * scale
+        return styles

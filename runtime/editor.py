@@ -1,0 +1,507 @@
+"""The editing loop: from a face and a sentence to the edited face."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from styleclip_rt.bundle import Bundle, load_bundle
+from styleclip_rt.errors import StyleClipError
+from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
+from styleclip_rt.losses import Preservation, Views, directional_gain, relevance
+from styleclip_rt.models.tokenizer import tokenize
+
+NEUTRAL_PROMPT = "a face"
+MAX_PROMPT_LENGTH = 1000
+HISTORY_FIELDS = ("total", "clip", "id", "l2", "preserve", "across", "lr")
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """How an edit is made; a bundle's manifest carries the values tuned for it.
+
+    Attributes:
+        space: what moves: "z", "w", "w+" or "s" (StyleSpace).
+        layers: which layer groups of w+ may move, comma-separated.
+        steps: optimiser steps, at least 1.
+        learning_rate: Adam's peak rate; ramps up over the first 5 % of the steps and down, as a
+            cosine, over the last 25 % (StyleGAN2's projector schedule, as in StyleCLIP).
+        clip: "absolute" (1 - cosine to the prompt) or "directional" (change of the image embedding
+            against the change of text from "a face" to the prompt).
+        clip_target: directional only: how far along the text's direction to go; further gains
+            nothing.
+        l2: weight of |latent - start|^2.
+        id: weight of 1 - cosine of the identity embeddings.
+        preserve: weight of the change of pixels and structure where the prompt says nothing.
+        across: weight of the embedding's change that is not along the text's direction.
+        whiten: measure latent offsets in standard deviations of the generator's own latents.
+        truncation_psi: of the face drawn from a seed.
+        views: augmented views that the CLIP loss averages over.
+        view_strength: how far the views vary, 0 to 1.
+        draft: resolution in px that the loop draws at; 0 for the full one.
+        mode: "edit", or "generate": no tie to the start (no l2, identity or preservation).
+        patience: stop when the total has not improved for so many steps; 0 never.
+    """
+
+    space: str = "w+"
+    layers: str = "coarse,middle,fine"
+    steps: int = 100
+    learning_rate: float = 0.1
+    clip: str = "absolute"
+    clip_target: float = 0.0
+    l2: float = 0.001
+    id: float = 0.008
+    preserve: float = 0.0
+    across: float = 0.0
+    whiten: bool = False
+    truncation_psi: float = 0.7
+    views: int = 1
+    view_strength: float = 0.1
+    draft: int = 0
+    mode: str = "edit"
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.steps, int) or self.steps < 1:
+            raise StyleClipError(f"steps must be a whole number of at least 1, not {self.steps}.")
+        for name in ("l2", "id", "preserve", "across", "view_strength", "patience", "draft"):
+            if not getattr(self, name) >= 0:
+                raise StyleClipError(f"{name} must not be negative, but is {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise StyleClipError(f"learning_rate must be positive, not {self.learning_rate}.")
+        if self.views < 1:
+            raise StyleClipError(f"views must be at least 1, not {self.views}.")
+        for name, known in (("clip", ("absolute", "directional")), ("mode", ("edit", "generate"))):
+            if getattr(self, name) not in known:
+                raise StyleClipError(
+                    f"unknown {name} {getattr(self, name)!r}: choose {' or '.join(known)}."
+                )
+
+
+@dataclass
+class EditResult:
+    """One edited face.
+
+    Attributes:
+        prompt: what was asked.
+        seed: of the start, None where it was a latent or the mean.
+        image, original: PIL images at full resolution.
+        latent: float32 w+ [1, n_latent, latent_dim], or [1, channels] in StyleSpace.
+        history: one row a step with HISTORY_FIELDS.
+        settings: all that shaped the edit.
+        interrupted: Ctrl-C stopped it; the image is the best so far.
+        known_text: share of the prompt's tokens that CLIP saw in training, None if not recorded.
+        identity: cosine between the identity embeddings of image and original.
+        frames: drafts along the way, if asked for.
+    """
+
+    prompt: str
+    seed: int | None
+    image: Image.Image
+    original: Image.Image
+    latent: Tensor
+    history: list[dict[str, float]]
+    settings: EditSettings
+    interrupted: bool
+    known_text: float | None
+    identity: float
+    frames: list[Image.Image] = field(default_factory=list)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write pictures, latent and parameters into `folder` (made if missing).
+
+        Raises:
+            StyleClipError: the folder cannot be written.
+        """
+        from styleclip_rt.runtime.results import save_result
+
+        return save_result(self, Path(folder))
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """StyleGAN2's projector schedule: up over 5 % of the steps, down as a cosine over 25 %."""
+    t = step / steps
+    down = min(1.0, (1.0 - t) / 0.25)
+    down = 0.5 - 0.5 * float(torch.cos(torch.tensor(down * torch.pi)))
+    return down * min(1.0, (step + 1) / max(1.0, 0.05 * steps))
+
+
+class Editor:
+    """Edits faces of one bundle; models are loaded and whitened once."""
+
+    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
+        self.device = _device(device)
+        self.precision = _precision(precision, self.device)
+        self.bundle = bundle
+        self.generator = bundle.generator.to(self.device)
+        self.clip = bundle.clip.to(self.device)
+        self.identity = bundle.identity.to(self.device)
+        self.settings = EditSettings(**bundle.manifest.defaults)
+        self._whitening: Whitening | None = None
+
+    @classmethod
+    def from_bundle(
+        cls, name: str = "ffhq-mobile", device: str = "auto", precision: str = "auto"
+    ) -> "Editor":
+        """Load a bundle by name or folder, fetching it on first use where that is possible.
+
+        Args:
+            name: a bundle of `styleclip bundle list`, or the path of one.
+            device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+            precision: "auto" or "fp32" (exact), "bf16".
+
+        Raises:
+            StyleClipError: unknown bundle, device or precision.
+        """
+        return cls(load_bundle(name), device, precision)
+
+    def edit(
+        self,
+        prompt: str,
+        *,
+        seed: int | None = None,
+        latent: Tensor | None = None,
+        progress: bool = False,
+        frames_every: int = 0,
+        **settings: Any,
+    ) -> EditResult:
+        """Edit one face; see `edit_many`.
+
+        Args:
+            prompt: what the face should look like, e.g. "red lipstick".
+            seed: which generated face to start from (0 if neither seed nor latent is given).
+            latent: start from this instead: w [1, latent_dim] or w+ [1, n_latent, latent_dim].
+            progress: show a progress bar on stderr.
+            frames_every: keep a draft every so many steps.
+            settings: fields of `EditSettings` that differ from the bundle's.
+        """
+        seeds = None if latent is not None else [0 if seed is None else seed]
+        return self.edit_many(
+            [prompt],
+            seeds=seeds,
+            latents=latent,
+            progress=progress,
+            frames_every=frames_every,
+            **settings,
+        )[0]
+
+    def edit_many(
+        self,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int] | None = None,
+        latents: Tensor | None = None,
+        progress: bool = False,
+        frames_every: int = 0,
+        on_step: Callable[[int, Tensor], None] | None = None,
+        **settings: Any,
+    ) -> list[EditResult]:
+        """Edit a batch in one run: prompt i on face i.
+
+        Args:
+            prompts: one a face.
+            seeds: one a face; or
+            latents: w [N, latent_dim] or w+ [N, n_latent, latent_dim] to start from.
+            progress, frames_every, settings: as in `edit`.
+            on_step: called after each step with its number and the drafts [N, 3, H, W] in [0, 1].
+
+        Returns:
+            one result a prompt, in order. After Ctrl-C (main thread only): the best so far, marked
+            `interrupted`.
+
+        Raises:
+            StyleClipError: a bad prompt, latent or setting.
+        """
+        chosen = replace(self.settings, **_known_settings(settings))
+        texts, known_text = self._text_features(prompts)
+        z, start = self._start(len(prompts), seeds, latents, chosen.truncation_psi)
+        run = _Run(self, chosen, texts, z, start)
+        bar = tqdm(total=chosen.steps, desc=_title(prompts), unit="step", disable=not progress)
+        frames: list[Tensor] = []
+        with bar, _interruptible() as interrupted:
+            for step in range(chosen.steps):
+                draft = run.step(step)
+                if frames_every and step % frames_every == 0:
+                    frames.append(draft)
+                if on_step is not None:
+                    on_step(step, draft)
+                row = run.history[-1]
+                bar.set_postfix(
+                    {k: f"{float(row[k].mean()):.3f}" for k in ("clip", "id", "l2")}, refresh=False
+                )
+                bar.update()
+                if interrupted.is_set() or run.stalled(chosen.patience):
+                    break
+        images, saved = run.best()
+        originals = self.draw(start)
+        similarity = (self._identity(images) * self._identity(originals)).sum(dim=1)
+        return [
+            EditResult(
+                prompt=prompt,
+                seed=None if seeds is None else seeds[i],
+                image=to_pil(images[i]),
+                original=to_pil(originals[i]),
+                latent=saved[i : i + 1].float().cpu(),
+                history=[{k: float(v[i]) for k, v in row.items()} for row in run.history],
+                settings=chosen,
+                interrupted=interrupted.is_set(),
+                known_text=known_text[i],
+                identity=float(similarity[i]),
+                frames=[to_pil(frame[i]) for frame in frames],
+            )
+            for i, prompt in enumerate(prompts)
+        ]
+
+    @torch.inference_mode()
+    def draw(self, latent: Tensor | list[Tensor], resolution: int | None = None) -> Tensor:
+        """Draw latents at full size, in float32 and one at a time to bound memory.
+
+        Returns:
+            [N, 3, H, W] in [0, 1].
+        """
+        count = latent.shape[0] if isinstance(latent, Tensor) else latent[0].shape[0]
+        images = []
+        for i in range(count):
+            one = (
+                latent[i : i + 1]
+                if isinstance(latent, Tensor)
+                else [style[i : i + 1] for style in latent]
+            )
+            images.append(self.generator.synthesis(one, resolution))
+        return (torch.cat(images) * 0.5 + 0.5).clamp(0, 1)
+
+    def known_text(self, prompt: str) -> float | None:
+        """Share of a prompt's tokens that the bundle's CLIP saw in training; None if unrecorded."""
+        return self._text_features([prompt])[1][0]
+
+    def whitening(self) -> Whitening:
+        """Statistics of the generator's latents, measured at first use."""
+        if self._whitening is None:
+            self._whitening = Whitening(self.generator)
+        return self._whitening
+
+    def _identity(self, images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return torch.cat([self.identity.encode(image[None]) for image in images])
+
+    def _start(
+        self,
+        count: int,
+        seeds: Sequence[int] | None,
+        latents: Tensor | None,
+        truncation_psi: float,
+    ) -> tuple[Tensor | None, Tensor]:
+        n_latent, dim = self.generator.n_latent, self.generator.latent_dim
+        if latents is not None:
+            w = latents.detach().float().to(self.device)
+            if w.shape[1:] not in ((dim,), (n_latent, dim)) or w.shape[0] != count:
+                raise StyleClipError(
+                    f"the latent has shape {list(latents.shape)}: this generator takes "
+                    f"[{count}, {dim}] or [{count}, {n_latent}, {dim}]."
+                )
+            z = None
+        else:
+            if seeds is None or len(seeds) != count:
+                raise StyleClipError("give one seed or one latent for each prompt.")
+            z = sample_z(self.generator, seeds)
+            with torch.no_grad():
+                w = self.generator.mapping(z, truncation_psi)
+        if w.dim() == 2:
+            w = w[:, None].repeat(1, n_latent, 1)
+        return z, w
+
+    def _text_features(self, prompts: Sequence[str]) -> tuple[Tensor, list[float | None]]:
+        """Unit text embeddings [N, D] of the prompts, and how well each is known."""
+        for prompt in prompts:
+            if not prompt.strip():
+                raise StyleClipError("the prompt is empty: say how the face should look.")
+            if len(prompt) > MAX_PROMPT_LENGTH:
+                raise StyleClipError(
+                    f"the prompt has {len(prompt)} characters: keep it within {MAX_PROMPT_LENGTH}."
+                )
+        tokens = tokenize([*prompts, NEUTRAL_PROMPT])
+        with torch.no_grad():
+            features = self.clip.encode_text(tokens.to(self.device))
+        known = self.bundle.known_tokens
+        shares: list[float | None] = []
+        for row in tokens[:-1].tolist():
+            words = row[1 : row.index(max(row))]
+            shares.append(
+                None if known is None else sum(t in known for t in words) / max(1, len(words))
+            )
+        return features, shares
+
+
+class _Run:
+    """One batched optimisation: everything constant is computed once, here."""
+
+    def __init__(
+        self,
+        editor: Editor,
+        settings: EditSettings,
+        texts: Tensor,
+        z: Tensor | None,
+        start: Tensor,
+    ) -> None:
+        self.editor, self.settings = editor, settings
+        self.draft = settings.draft or editor.generator.resolution
+        rows = rows_of(editor.generator, settings.layers)
+        whitening = editor.whitening() if settings.whiten else None
+        self.space = Space(editor.generator, settings.space, start, rows, z, whitening)
+        self.offset = self.space.zero().requires_grad_(True)
+        self.optimiser = torch.optim.Adam([self.offset], lr=settings.learning_rate)
+        self.text, neutral = texts[:-1], texts[-1:]
+        self.direction = F.normalize(self.text - neutral, dim=1)
+        self.views = Views(settings.views, settings.view_strength, seed=0)
+        self.history: list[dict[str, Tensor]] = []
+        self.best_total = torch.full((start.shape[0],), torch.inf, device=start.device)
+        self.best_offset = self.offset.detach().clone()
+        self.since_best = 0
+        with torch.no_grad():
+            original = self._draw(start)
+            self.original_embedding = editor.clip.encode_image(original)
+            self.original_identity = editor.identity.encode(original)
+        weight = 1 - relevance(editor.clip, original, self.direction)
+        self.preservation = Preservation(original, weight)
+
+    def _draw(self, latent: Tensor | list[Tensor]) -> Tensor:
+        with torch.autocast(
+            self.offset.device.type, torch.bfloat16, enabled=self.editor.precision == "bf16"
+        ):
+            image = self.editor.generator.synthesis(latent, self.draft)
+        return image.float() * 0.5 + 0.5
+
+    def step(self, step: int) -> Tensor:
+        """One Adam step; returns the drafts that it judged, [N, 3, H, W] in [0, 1]."""
+        s = self.settings
+        rate = s.learning_rate * learning_rate_factor(step, s.steps)
+        self.optimiser.param_groups[0]["lr"] = rate
+        image = self._draw(self.space.latent(self.offset))
+        losses = self._losses(image)
+        total = losses["clip"]
+        if s.mode == "edit":
+            total = (
+                total
+                + s.id * losses["id"]
+                + s.l2 * losses["l2"]
+                + s.preserve * losses["preserve"]
+                + s.across * losses["across"]
+            )
+        self._keep_best(total.detach())
+        self.optimiser.zero_grad(set_to_none=True)
+        total.sum().backward()
+        self.optimiser.step()
+        row = {"total": total, **losses, "lr": torch.full_like(total, rate)}
+        self.history.append({k: row[k].detach().cpu() for k in HISTORY_FIELDS})
+        return image.detach().clamp(0, 1)
+
+    def _losses(self, image: Tensor) -> dict[str, Tensor]:
+        """Every term [N], unweighted; those that cannot matter are zero."""
+        s, count = self.settings, image.shape[0]
+        small = F.adaptive_avg_pool2d(image, self.editor.clip.image_resolution)
+        embedding = self.editor.clip.encode_image(self.views(small))
+        embedding = embedding.view(s.views, count, -1)
+        change = embedding - self.original_embedding
+        along, across = directional_gain(change.mean(dim=0), self.direction)
+        if s.clip == "absolute":
+            clip = 1 - (embedding * self.text).sum(dim=2).mean(dim=0)
+        elif s.clip_target > 0:
+            clip = F.relu(s.clip_target - along)
+        else:
+            clip = 1 - F.cosine_similarity(change.mean(dim=0), self.direction, dim=1)
+        zero = torch.zeros_like(clip)
+        tied = s.mode == "edit"
+        identity = zero
+        if tied and s.id > 0:
+            identity = 1 - (self.editor.identity.encode(image) * self.original_identity).sum(dim=1)
+        return {
+            "clip": clip,
+            "id": identity,
+            "l2": self.offset.square().flatten(1).sum(dim=1),
+            "preserve": self.preservation(image) if tied and s.preserve > 0 else zero,
+            "across": across,
+        }
+
+    def _keep_best(self, total: Tensor) -> None:
+        better = total < self.best_total
+        self.since_best = 0 if bool(better.any()) else self.since_best + 1
+        self.best_total = torch.where(better, total, self.best_total)
+        shape = (-1,) + (1,) * (self.offset.dim() - 1)
+        self.best_offset = torch.where(
+            better.view(shape), self.offset.detach(), self.best_offset
+        )
+
+    def stalled(self, patience: int) -> bool:
+        """No face of the batch has improved for `patience` steps."""
+        return 0 < patience <= self.since_best
+
+    @torch.no_grad()
+    def best(self) -> tuple[Tensor, Tensor]:
+        """Full-size images [N, 3, H, W] in [0, 1] and the latents of the lowest totals."""
+        latent = self.space.latent(self.best_offset)
+        return self.editor.draw(latent), self.space.w_plus(self.best_offset)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, so that a step ends whole; a second one interrupts."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def stop(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    known = EditSettings.__dataclass_fields__
+    for name in settings:
+        if name not in known:
+            raise StyleClipError(f"unknown setting {name!r}: choose from {', '.join(known)}.")
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise StyleClipError(f"unknown device {name!r}: say auto, cpu or cuda.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise StyleClipError("this machine has no CUDA device that torch can use: say device=cpu.")
+    return device
+
+
+def _precision(name: str, device: torch.device) -> str:
+    if name not in ("auto", "fp32", "bf16"):
+        raise StyleClipError(f"unknown precision {name!r}: say auto, fp32 or bf16.")
+    return "fp32" if name == "auto" else name
+
+
+def _title(prompts: Sequence[str]) -> str:
+    return prompts[0][:40] if len(prompts) == 1 else f"{len(prompts)} edits"
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """[3, H, W] in [0, 1] -> PIL RGB."""
+    pixels = (image.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0)
+    return Image.fromarray(pixels.cpu().numpy())
