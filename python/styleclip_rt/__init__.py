@@ -1,1 +1,18 @@
 """Edit faces by text with StyleGAN2-family generators and CLIP."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from styleclip_rt.runtime.editor import Editor, EditResult, EditSettings
+
+__all__ = ["EditResult", "EditSettings", "Editor"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Importing torch takes a second, which `styleclip --help` need not wait for.
+    if name in __all__:
+        from styleclip_rt.runtime import editor
+
+        return getattr(editor, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,13 +14,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import platformdirs
 from torch import nn
 
-from styleclip_rt.checkpoints import load_clip, load_generator, load_identity, native
+from styleclip_rt.checkpoints import draft_heads, load_clip, load_generator, load_identity, native
 from styleclip_rt.errors import BundleError, StyleClipError
+from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.pull import SOURCES, fetch, sha256_of
 
 FORMAT = "styleclip-rt-bundle/1"
@@ -164,7 +165,9 @@ def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
     networks = {role: _READERS[role](_path(folder, manifest.files[role])) for role in ROLES}
     draft_head = manifest.files.get(DRAFT_HEAD)
     if draft_head is not None and _path(folder, draft_head).is_file():
-        cast(Any, networks["generator"]).load_draft_head(_path(folder, draft_head))
+        networks["generator"] = draft_heads.attach(
+            cast(MobileStyleGAN, networks["generator"]), _path(folder, draft_head)
+        )
     return Bundle(manifest.name, manifest, **networks, known_tokens=_known_tokens(folder, manifest))
 
 

@@ -109,8 +109,14 @@ def measure_faces(images: np.ndarray, teachers: Teachers) -> dict[str, np.ndarra
     return {key: torch.cat([part[key] for part in parts]).numpy() for key in parts[0]}
 
 
-def natural_truth(m: Mapping[str, np.ndarray]) -> np.ndarray:
-    """What is true of unpainted faces: int8 [N, len(ATTRIBUTES)] of 1, 0, -1 (unknown)."""
+def natural_truth(
+    m: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """What is true of unpainted faces: int8 [N, len(ATTRIBUTES)] of 1, 0, -1 (unknown).
+
+    Where a measure has no natural unit, "much" means much among `reference`: the measures of faces
+    that were not pushed towards anything.
+    """
     count = len(m["age"])
     truth = np.full((count, len(ATTRIBUTES)), -1, np.int8)
 
@@ -119,7 +125,10 @@ def natural_truth(m: Mapping[str, np.ndarray]) -> np.ndarray:
         truth[false, column] = 0
         truth[true, column] = 1
 
-    hair = m["hair_area"] > 0.12
+    def quantile(name: str, q: float) -> float:
+        return float(np.quantile(reference[name], q))
+
+    hair = m["hair_area"] > 0.25
     lightness, chroma, hue = m["hair_lightness"], m["hair_chroma"], m["hair_hue"]
     say("hair_black", hair & (lightness < 0.27) & (chroma < 0.035), lightness > 0.36)
     brown = (lightness > 0.28) & (lightness < 0.46) & (chroma > 0.025) & (chroma < 0.075)
@@ -134,47 +143,47 @@ def natural_truth(m: Mapping[str, np.ndarray]) -> np.ndarray:
         vivid = (chroma > 0.07) & (hue % 360 > low) & (hue % 360 < high)
         say(f"hair_{colour}", hair & vivid, ~vivid | (chroma < 0.04))
     say("hair_pink", hair & False, (chroma < 0.06) | ((hue > 40) & (hue < 300)))
-    curl_low, curl_high = np.quantile(m["curl"], (0.4, 0.86))
+    curl_low, curl_high = quantile("curl", 0.4), quantile("curl", 0.86)
     enough = hair & (m["hair_area"] > 0.3)
     say("hair_curly", enough & (m["curl"] > curl_high), m["curl"] < curl_low)
     say("hair_straight", enough & (m["curl"] < curl_low), m["curl"] > curl_high)
     below = m["hair_below_chin"]
     say("hair_long", below > 0.12, below < 0.03)
     say("hair_short", (below < 0.02) & (m["hair_area"] < 0.75), below > 0.08)
-    say("bald", m["hair_area"] < 0.1, m["hair_area"] > 0.25)
+    say("bald", m["hair_area"] < 0.2, m["hair_area"] > 0.4)
 
-    lips_high, lips_low = np.quantile(m["lip_redness"], (0.97, 0.7))
+    lips_high, lips_low = quantile("lip_redness", 0.97), quantile("lip_redness", 0.7)
     say("lips_red", (m["lip_redness"] > max(lips_high, 0.07)), m["lip_redness"] < lips_low)
-    say("lips_pale", m["lip_redness"] < np.quantile(m["lip_redness"], 0.4), m["lip_redness"] > 0.05)
+    say("lips_pale", m["lip_redness"] < quantile("lip_redness", 0.4), m["lip_redness"] > 0.05)
     say("skin_dark", m["skin_ita"] < -5, m["skin_ita"] > 20)
-    say("skin_pale", m["skin_ita"] > np.quantile(m["skin_ita"], 0.9), m["skin_ita"] < 38)
-    say("freckles", m["freckles"] < -1, m["freckles"] < np.quantile(m["freckles"], 0.8))
+    say("skin_pale", m["skin_ita"] > quantile("skin_ita", 0.9), m["skin_ita"] < 38)
+    say("freckles", m["freckles"] < -1, m["freckles"] < quantile("freckles", 0.8))
     woman, man = m["male"] < 0.25, m["male"] > 0.75
-    made_up = np.quantile(m["lash_darkness"][woman], 0.85)
+    made_up = quantile("lash_darkness", 0.85)
     say("makeup", woman & (m["lash_darkness"] > made_up) & (m["lip_redness"] > 0.05), man)
     say("no_makeup", man, woman & (m["lash_darkness"] > made_up))
-    lash_low = np.quantile(m["lash_darkness"], 0.75)
+    lash_low = quantile("lash_darkness", 0.75)
     say("lashes", woman & (m["lash_darkness"] > made_up), m["lash_darkness"] < lash_low)
     adult_man = man & (m["age"] > 22)
     tex, dark = m["moustache_texture"], m["moustache_darkness"]
     say(
         "moustache",
-        adult_man & (dark > np.quantile(dark, 0.93)) & (tex > np.quantile(tex, 0.85)),
-        woman | (dark < np.quantile(dark, 0.6)),
+        adult_man & (dark > quantile("moustache_darkness", 0.93)) & (tex > quantile("moustache_texture", 0.85)),
+        woman | (dark < quantile("moustache_darkness", 0.6)),
     )
     beard_dark, beard_tex = m["beard_darkness"], m["beard_texture"]
-    bearded = (beard_dark > np.quantile(beard_dark, 0.9)) & (
-        beard_tex > np.quantile(beard_tex, 0.85)
+    bearded = (beard_dark > quantile("beard_darkness", 0.9)) & (
+        beard_tex > quantile("beard_texture", 0.85)
     )
-    smooth = (beard_dark < np.quantile(beard_dark, 0.6)) | woman
+    smooth = (beard_dark < quantile("beard_darkness", 0.6)) | woman
     say("beard", adult_man & bearded, smooth)
-    say("shaven", smooth & man & (dark < np.quantile(dark, 0.6)), adult_man & bearded)
+    say("shaven", smooth & man & (dark < quantile("moustache_darkness", 0.6)), adult_man & bearded)
     say(
         "glasses",
-        m["glasses"] > np.quantile(m["glasses"], 0.95),
-        m["glasses"] < np.quantile(m["glasses"], 0.75),
+        m["glasses"] > quantile("glasses", 0.95),
+        m["glasses"] < quantile("glasses", 0.75),
     )
-    smile_low, smile_high = np.quantile(m["smile"], (0.3, 0.5))
+    smile_low, smile_high = quantile("smile", 0.3), quantile("smile", 0.5)
     say("smiling", m["smile"] > smile_high, m["smile"] < smile_low)
     say("serious", m["smile"] < smile_low, m["smile"] > smile_high)
     say("old", m["age"] > 50, m["age"] < 38)

@@ -1,0 +1,88 @@
+"""What an edit leaves on disk: pictures, the latent, the parameters."""
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save_file
+
+from styleclip_rt.errors import StyleClipError
+from styleclip_rt.pictures import comparison, loss_plot, save_png
+
+if TYPE_CHECKING:
+    from styleclip_rt.runtime.editor import EditResult
+
+
+def parameters(result: "EditResult") -> dict[str, object]:
+    """All that shaped an edit and how it ended, ready for JSON."""
+    return {
+        "prompt": result.prompt,
+        "seed": result.seed,
+        **dataclasses.asdict(result.settings),
+        "steps_done": len(result.history),
+        "interrupted": result.interrupted,
+        "known_text": result.known_text,
+        "identity": round(result.identity, 4),
+        "final": {k: round(v, 6) for k, v in result.history[-1].items()},
+    }
+
+
+def check_writable(folder: Path) -> None:
+    """Make `folder` and be sure that files can be written there, before the work is done.
+
+    Raises:
+        StyleClipError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StyleClipError(
+            f"cannot write to {folder} ({error.strerror}): choose another folder with --out."
+        ) from None
+
+
+def save_result(result: "EditResult", folder: Path) -> Path:
+    """Write original.png, edited.png, comparison.png, loss.png, latent.safetensors, edit.json (and
+    frames/ where frames were kept) into `folder`; every file appears whole or not at all.
+
+    Raises:
+        StyleClipError: the folder cannot be written, or the disk is full.
+    """
+    check_writable(folder)
+    known = parameters(result)
+    try:
+        work = Path(tempfile.mkdtemp(prefix=".edit.", dir=folder))
+        try:
+            texts = {"styleclip_rt": json.dumps(known)}
+            save_png(result.original, work / "original.png", texts)
+            save_png(result.image, work / "edited.png", texts)
+            both = comparison(result.original, result.image, result.prompt)
+            save_png(both, work / "comparison.png", texts)
+            save_png(loss_plot(result.history), work / "loss.png", texts)
+            save_file(
+                {"latent": result.latent.contiguous()},
+                work / "latent.safetensors",
+                {"space": result.settings.space, "prompt": result.prompt},
+            )
+            (work / "edit.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+            for i, frame in enumerate(result.frames):
+                (work / "frames").mkdir(exist_ok=True)
+                save_png(frame, work / "frames" / f"{i:04d}.png", {})
+            for path in sorted(p for p in work.rglob("*") if p.is_file()):
+                target = folder / path.relative_to(work)
+                target.parent.mkdir(exist_ok=True)
+                os.replace(path, target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise StyleClipError(
+            f"cannot write the result to {folder} ({error.strerror}): free some space or choose "
+            "another folder with --out."
+        ) from None
+    return folder
