@@ -298,7 +298,7 @@ def _beard(lab: Tensor, regions: Regions, rng: Random) -> Tensor:
     soft = _soft(area, _pick(rng, (1.5, 4.0)))
     area = (soft * 1.5 - 0.4).clamp(0, 1) * (1 - regions["lips"])
     if rng.random() < 0.3:  # a goatee: only around the mouth and on the chin
-        y, x = _grid(size)
+        _, x = _grid(size)
         lips = regions["lips"]
         total = lips.sum().clamp(min=1)
         cx = float((lips * x).sum() / total)

