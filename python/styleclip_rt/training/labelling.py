@@ -101,10 +101,9 @@ def measure_faces(images: np.ndarray, teachers: Teachers) -> dict[str, np.ndarra
     for first in tqdm(range(0, len(images), _CHUNK), desc="measuring faces", unit="batch"):
         x = _to_float(images[first : first + _CHUNK])
         landmarks = teachers.landmarks(x)
-        age, male = teachers.age_gender(x, landmarks)
+        age, male, identity = teachers.describe(x, landmarks)
         regions = find_regions(x, landmarks, teachers.person(x))
         values = measure(x, landmarks, regions, age, male, teachers.emotion(x, landmarks))
-        identity = teachers.identity(x, landmarks)
         parts.append({**values, "landmarks": landmarks, "identity": identity})
     return {key: torch.cat([part[key] for part in parts]).numpy() for key in parts[0]}
 
