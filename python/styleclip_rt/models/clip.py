@@ -116,8 +116,8 @@ class Attention(nn.Module):
         qkv = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        mixed = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
-        return mixed
+        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        return out
 
 
 class TransformerBlock(nn.Module):
