@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 import platformdirs
 from torch import nn
@@ -163,11 +162,10 @@ def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
     if name not in SOURCES:  # pulling has just checked the others
         _check_hashes(folder, manifest)
     networks = {role: _READERS[role](_path(folder, manifest.files[role])) for role in ROLES}
-    draft_head = manifest.files.get(DRAFT_HEAD)
-    if draft_head is not None and _path(folder, draft_head).is_file():
-        networks["generator"] = draft_heads.attach(
-            cast(MobileStyleGAN, networks["generator"]), _path(folder, draft_head)
-        )
+    generator = networks["generator"]
+    if DRAFT_HEAD in manifest.files and isinstance(generator, MobileStyleGAN):
+        draft_head = _path(folder, manifest.files[DRAFT_HEAD])
+        networks["generator"] = draft_heads.attach(generator, draft_head)
     return Bundle(manifest.name, manifest, **networks, known_tokens=_known_tokens(folder, manifest))
 
 
