@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config, StyledConv
+from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def test_bias_act_takes_vectors():
 
 def modulated_by_loops(x, weight, style, demodulate, up):
     """The weight-modulated definition: Karras et al. 2020, eq. 1 and 3, one weight a sample."""
-    n, inputs, h, w = x.shape
+    n, _, h, w = x.shape
     outputs, k = weight.shape[0], weight.shape[-1]
     size = (2 * h + k - 2, 2 * w + k - 2) if up else (h, w)
     out = torch.zeros(n, outputs, *size, dtype=torch.float64)

@@ -39,19 +39,17 @@ def read_torch_file(path: Path) -> object:
 def fill(build: Callable[[], Model], state: Mapping[str, Tensor], path: Path) -> Model:
     """Build a model and give it exactly the tensors in ``state``.
 
-    ``build`` must also work on the meta device: names and shapes are compared there first, so
-    that a wrong file costs no memory. The model comes back in float32, in eval mode, frozen.
+    The model comes back in float32, in eval mode and with frozen weights.
 
     Raises CheckpointError naming the first missing, surplus or wrongly shaped tensor.
     """
     try:
-        with torch.device("meta"):
-            sketch = build()
+        model = build()
     except Exception as error:
         raise CheckpointError(
             f"{path} describes a model that cannot be built ({error}); fetch or convert it again."
         ) from error
-    wanted, name = sketch.state_dict(), f"a {type(sketch).__name__}"
+    wanted, name = model.state_dict(), f"a {type(model).__name__}"
     for key in wanted:
         if key not in state:
             raise CheckpointError(f"{path} lacks the tensor {key!r}; it does not fit {name}.")
@@ -63,6 +61,5 @@ def fill(build: Callable[[], Model], state: Mapping[str, Tensor], path: Path) ->
                 f"{path} has the tensor {key!r} of shape {tuple(value.shape)} where "
                 f"{tuple(wanted[key].shape)} is needed; it does not fit {name}."
             )
-    model = build()
     model.load_state_dict(dict(state))
     return model.eval().requires_grad_(False)
