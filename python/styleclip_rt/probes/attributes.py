@@ -136,8 +136,9 @@ def read_attributes(
         half = size * scale / 2
         box = (centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half)
         # Reduce by an area filter first: a bilinear transform alone would alias.
-        crop = picture.transform((_SIZE * 4, _SIZE * 4), Image.Transform.EXTENT, box,
-                                 Image.Resampling.BILINEAR)
+        crop = picture.transform(
+            (_SIZE * 4, _SIZE * 4), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR
+        )
         crop = crop.resize((_SIZE, _SIZE), Image.Resampling.BOX)
         crops += [np.asarray(crop), np.asarray(crop)[:, ::-1]]
     x = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float()

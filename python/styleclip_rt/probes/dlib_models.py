@@ -58,4 +58,5 @@ def identity_network() -> Any:
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> Any:
+    """dlib's box, rounded to pixels."""
     return _dlib().rectangle(round(left), round(top), round(right), round(bottom))

@@ -139,6 +139,7 @@ class Likeness:
 
 
 def likeness(one: Face, other: Face) -> Likeness:
+    """Compare two faces' identity embeddings."""
     a, b = one.embedding.astype(np.float64), other.embedding.astype(np.float64)
     cosine = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
     return Likeness(cosine, float(np.linalg.norm(a - b)))

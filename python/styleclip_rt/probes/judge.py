@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from styleclip_rt.probes import colour
 from styleclip_rt.probes.face import Face, likeness
+from styleclip_rt.probes.filters import Mask, blur, grow
 from styleclip_rt.probes.measures import ALIASES, MEASURES
-from styleclip_rt.probes.regions import Mask, Regions, grow
+from styleclip_rt.probes.regions import Regions
 
 Picture = Image.Image | NDArray[np.uint8] | Face
 
@@ -109,7 +110,7 @@ def collateral(before: Regions, after: Regions, changes: tuple[str, ...]) -> Col
     for regions in (before, after):
         for name in changes:
             elsewhere &= ~grow(getattr(regions, name), 8)
-    one, other = (_smooth(r.face.pixels) for r in (before, after))
+    one, other = (_smooth(r.face.lab) for r in (before, after))
     difference = np.linalg.norm(one - other, axis=-1)
     background = before.background & after.background & elsewhere
     gradients = [np.hypot(*np.gradient(image[..., 0]))[elsewhere] for image in (one, other)]
@@ -122,6 +123,5 @@ def collateral(before: Regions, after: Regions, changes: tuple[str, ...]) -> Col
     )
 
 
-def _smooth(pixels: NDArray[np.uint8]) -> colour.Array:
-    blurred = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1.5))
-    return colour.lab(np.asarray(blurred))
+def _smooth(lab: colour.Array) -> colour.Array:
+    return np.stack([blur(lab[..., channel], 1.5) for channel in range(3)], axis=-1)

@@ -11,45 +11,29 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
 
 from styleclip_rt.probes import colour
-from styleclip_rt.probes.regions import Mask, Regions, grow
+from styleclip_rt.probes.filters import Mask, blur, box_mean, grow
+from styleclip_rt.probes.regions import Regions
 
 _Float = NDArray[np.float32]
-
-
-def median(regions: Regions, mask: Mask) -> _Float:
-    """Median L*a*b* [3] of a region; NaN where the region is all but empty."""
-    if np.count_nonzero(mask) < 40:
-        return np.full(3, np.nan, dtype=np.float32)
-    return np.asarray(np.median(regions.face.lab[mask], axis=0))
-
-
-def _blur(lightness: _Float, radius: float) -> _Float:
-    image = Image.fromarray(np.uint8(np.clip(lightness, 0, 100) * 2.55))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) / 2.55
-
-
-def _box(values: _Float, radius: int) -> NDArray[np.float64]:
-    width = 2 * radius + 1
-    padded = np.pad(values.astype(np.float64), ((radius + 1, radius),) * 2, mode="edge")
-    sums = padded.cumsum(axis=0).cumsum(axis=1)
-    box = sums[width:, width:] - sums[:-width, width:] - sums[width:, :-width]
-    return np.asarray((box + sums[:-width, :-width]) / width**2)
 
 
 # --- scores -----------------------------------------------------------------------------
 
 
+def _darker_than_cheeks(regions: Regions, mask: Mask) -> float:
+    return float(regions.colour(regions.cheeks)[0] - regions.colour(mask)[0])
+
+
 def lip_redness(regions: Regions) -> float:
     """a* of the lips minus a* of the cheeks."""
-    return float(median(regions, regions.lips)[1] - median(regions, regions.cheeks)[1])
+    return float(regions.colour(regions.lips)[1] - regions.colour(regions.cheeks)[1])
 
 
 def skin_lightness(regions: Regions) -> float:
     """L* of cheeks and forehead."""
-    return float(median(regions, regions.skin)[0])
+    return float(regions.colour(regions.skin)[0])
 
 
 def skin_darkness(regions: Regions) -> float:
@@ -88,23 +72,18 @@ def womanliness(regions: Regions) -> float:
 
 def upper_lip_darkness(regions: Regions) -> float:
     """L* of the cheeks minus L* between nose and mouth."""
-    lightness = regions.face.lab[..., 0]
-    return float(
-        np.median(lightness[regions.cheeks]) - np.median(lightness[regions.upper_lip])
-    )
+    return _darker_than_cheeks(regions, regions.upper_lip)
 
 
 def beard_darkness(regions: Regions) -> float:
     """L* of the cheeks minus L* of chin and lower jaw."""
-    lightness = regions.face.lab[..., 0]
-    return float(np.median(lightness[regions.cheeks]) - np.median(lightness[regions.beard]))
+    return _darker_than_cheeks(regions, regions.beard)
 
 
 def lash_darkness(regions: Regions) -> float:
     """Darkness of the upper lash line relative to the cheeks, 0 (as light) to 1 (black)."""
-    lightness = regions.face.lab[..., 0]
-    cheeks = float(np.median(lightness[regions.cheeks]))
-    return float((cheeks - np.median(lightness[regions.lashes])) / max(cheeks, 20.0))
+    cheeks = float(regions.colour(regions.cheeks)[0])
+    return _darker_than_cheeks(regions, regions.lashes) / max(cheeks, 20.0)
 
 
 def makeup(regions: Regions) -> float:
@@ -116,8 +95,8 @@ def makeup(regions: Regions) -> float:
 def freckles(regions: Regions) -> float:
     """Per cent of cheeks and nose covered by small round dark spots."""
     lightness = regions.face.lab[..., 0]
-    spots = _blur(lightness, 1.0) - _blur(lightness, 3.0)
-    fine = _blur(lightness, 1.2)
+    spots = blur(lightness, 1.0) - blur(lightness, 3.0)
+    fine = blur(lightness, 1.2)
     gy, gx = np.gradient(fine)
     gyy, gyx = np.gradient(gy)
     gxx = np.gradient(gx)[1]
@@ -129,7 +108,7 @@ def freckles(regions: Regions) -> float:
 
 def glasses(regions: Regions) -> float:
     """Depth of the dark bar across the bridge of the nose, relative to the cheeks."""
-    lightness, mask = _blur(regions.face.lab[..., 0], 0.7), regions.bridge
+    lightness, mask = blur(regions.face.lab[..., 0], 0.7), regions.bridge
     rows = [float(lightness[y, mask[y]].mean()) for y in np.flatnonzero(mask.any(axis=1))]
     reach = max(3, round(0.07 * regions.unit))
     if len(rows) <= 2 * reach:
@@ -137,14 +116,15 @@ def glasses(regions: Regions) -> float:
     depth = max(
         min(rows[i - reach], rows[i + reach]) - rows[i] for i in range(reach, len(rows) - reach)
     )
-    return max(depth, 0.0) / max(float(np.median(lightness[regions.cheeks])), 20.0)
+    return max(depth, 0.0) / max(float(regions.colour(regions.cheeks)[0]), 20.0)
 
 
 def curliness(regions: Regions) -> float:
     """1 - how well strands run in one direction over a fifteenth of the picture."""
-    gy, gx = np.gradient(_blur(regions.face.lab[..., 0], 1.0))
-    energy = _box(gx * gx + gy * gy, 16)
-    double_angle = np.hypot(_box(gx * gx - gy * gy, 16), _box(2 * gx * gy, 16))
+    gy, gx = np.gradient(blur(regions.face.lab[..., 0], 1.0))
+    squares = [np.asarray(v) for v in (gx * gx + gy * gy, gx * gx - gy * gy, 2 * gx * gy)]
+    energy, along, across = (box_mean(values, 16) for values in squares)
+    double_angle = np.hypot(along, across)
     hair = grow(regions.hair, -4)
     if np.count_nonzero(hair) < 1500:
         return float("nan")
@@ -153,40 +133,40 @@ def curliness(regions: Regions) -> float:
 
 def hair_red(regions: Regions) -> float:
     """a* of the hair."""
-    return float(median(regions, regions.hair)[1])
+    return float(regions.colour(regions.hair)[1])
 
 
 def hair_blond(regions: Regions) -> float:
     """L* + b* of the hair."""
-    hair = median(regions, regions.hair)
+    hair = regions.colour(regions.hair)
     return float(hair[0] + hair[2])
 
 
 def hair_green(regions: Regions) -> float:
     """-a* of the hair."""
-    return -float(median(regions, regions.hair)[1])
+    return -float(regions.colour(regions.hair)[1])
 
 
 def hair_blue(regions: Regions) -> float:
     """-b* of the hair."""
-    return -float(median(regions, regions.hair)[2])
+    return -float(regions.colour(regions.hair)[2])
 
 
 def hair_purple(regions: Regions) -> float:
     """a* - b* of the hair."""
-    hair = median(regions, regions.hair)
+    hair = regions.colour(regions.hair)
     return float(hair[1] - hair[2])
 
 
 def hair_black(regions: Regions) -> float:
     """100 - L* - C* of the hair."""
-    hair = median(regions, regions.hair)
+    hair = regions.colour(regions.hair)
     return float(100 - hair[0] - colour.chroma(hair))
 
 
 def hair_brown(regions: Regions) -> float:
     """100 - distance of the hair's L*a*b* from the line between dark and light brown."""
-    hair = median(regions, regions.hair)
+    hair = regions.colour(regions.hair)
     dark, light = np.array([18.0, 7.0, 8.0]), np.array([42.0, 10.0, 20.0])
     along = np.clip((hair - dark) @ (light - dark) / ((light - dark) @ (light - dark)), 0, 1)
     return float(100 - np.linalg.norm(hair - dark - along * (light - dark)))
@@ -194,7 +174,7 @@ def hair_brown(regions: Regions) -> float:
 
 def hair_grey(regions: Regions) -> float:
     """L* - 2 C* of the hair."""
-    hair = median(regions, regions.hair)
+    hair = regions.colour(regions.hair)
     return float(hair[0] - 2 * colour.chroma(hair))
 
 
@@ -206,17 +186,19 @@ def _between(angle: float, low: float, high: float) -> bool:
 
 
 def _lips_red(_: Regions, edited: Regions) -> bool:
-    lips = median(edited, edited.lips)
+    lips = edited.colour(edited.lips)
     return _between(float(colour.hue(lips)), -15, 45) and float(colour.chroma(lips)) >= 36
 
 
 def _background_change(original: Regions, edited: Regions) -> _Float:
-    return median(edited, original.background) - median(original, original.background)
+    # Where the original has background: a mask of each would compare different places.
+    where = original.background
+    return np.asarray(edited.colour(where) - original.colour(where))
 
 
 def _skin_not_light(original: Regions, edited: Regions) -> bool:
     """Skin keeps a skin's hue and darkens by 7 more than the background does."""
-    skin = median(edited, edited.skin)
+    skin = edited.colour(edited.skin)
     scene = min(float(np.nan_to_num(_background_change(original, edited)[0])), 0.0)
     drop = skin_lightness(original) - skin_lightness(edited)
     return _between(float(colour.hue(skin)), 15, 80) and drop + scene >= 7
@@ -241,7 +223,7 @@ def _hair(
     """Hair ends within a band of colour, and moved further than the background."""
 
     def guard(original: Regions, edited: Regions) -> bool:
-        before, after = median(original, original.hair), median(edited, edited.hair)
+        before, after = original.colour(original.hair), edited.colour(edited.hair)
         move = float(np.linalg.norm(after - before))
         scene = float(np.linalg.norm(np.nan_to_num(_background_change(original, edited))))
         return (
@@ -291,7 +273,7 @@ MEASURES: dict[str, Measure] = {
     "dark skin": Measure(skin_darkness, 40, 10, ("oval",), _skin_not_light),
     "smiling": Measure(smile, 0.74, 0.1, ("oval",), _looks_happy),
     "old": Measure(age, 40, 10, _FACE),
-    "thick moustache": Measure(upper_lip_darkness, 24, 8, ("upper_lip", "beard")),
+    "thick moustache": Measure(upper_lip_darkness, 26, 8, ("upper_lip", "beard")),
     "freckles": Measure(freckles, 2.5, 1.5, ("oval",)),
     "heavy makeup": Measure(makeup, 1.2, 0.25, ("lips", "lids", "lashes", "brows", "cheeks")),
     "big lashes": Measure(lash_darkness, 0.5, 0.08, ("lashes", "lids", "eyes")),

@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 from styleclip_rt.probes.face import SIZE, Face
+from styleclip_rt.probes.filters import Mask, blur, grow
 
-Mask = NDArray[np.bool_]
 _Float = NDArray[np.float32]
 
 
@@ -34,20 +34,6 @@ def _resize(values: _Float, size: int) -> _Float:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _blur(values: _Float, radius: float) -> _Float:
-    # Pillow blurs float images only per 8-bit channel; 1/255 is fine for probabilities.
-    image = Image.fromarray(np.uint8(np.clip(values, 0, 1) * 255))
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) / 255
-
-
-def grow(mask: Mask, pixels: int) -> Mask:
-    """Dilate by a square of `pixels` each way; a negative number erodes."""
-    image = Image.fromarray(np.uint8(mask) * 255)
-    size = 2 * abs(pixels) + 1
-    kernel = ImageFilter.MaxFilter(size) if pixels > 0 else ImageFilter.MinFilter(size)
-    return np.asarray(image.filter(kernel)) > 127
-
-
 class Regions:
     """The regions of one face, each made when first asked for."""
 
@@ -65,6 +51,12 @@ class Regions:
     def at(self, x: float, y: float) -> _Float:
         """Pixel at (x, y) eye distances right of and below the middle of the eyes."""
         return np.asarray(self.eyes_middle + x * self.x_axis + y * self.y_axis)
+
+    def colour(self, mask: Mask) -> _Float:
+        """Median L*a*b* [3] of a region; NaN where the region is all but empty."""
+        if np.count_nonzero(mask) < 40:
+            return np.full(3, np.nan, dtype=np.float32)
+        return np.asarray(np.median(self.face.lab[mask], axis=0))
 
     @cached_property
     def lips(self) -> Mask:
@@ -95,9 +87,8 @@ class Regions:
             p[19] + low * up, p[21] + low * up, p[22] + low * up, p[24] + low * up,
             p[24] + high * up, p[19] + high * up,
         )  # fmt: skip
-        lab = self.face.lab
-        skin = np.median(lab[self.cheeks], axis=0)
-        return mask & (np.abs(lab - skin) < (16, 9, 11)).all(axis=-1)
+        apart = np.abs(self.face.lab - self.colour(self.cheeks))
+        return np.asarray(mask & (apart < (16, 9, 11)).all(axis=-1))
 
     @cached_property
     def upper_lip(self) -> Mask:
@@ -239,8 +230,8 @@ def _head_features(face: Face) -> NDArray[np.float64]:
     step = SIZE // _CELLS
     cells = np.concatenate([face.lab, rough[..., None]], axis=-1)
     cells = cells.reshape(_CELLS, step, _CELLS, step, 4).mean(axis=(1, 3))
-    cells[..., 3] = 10 * np.log1p(_blur(cells[..., 3] / 40, 1.5) * 40)
-    return cells.reshape(-1, 4).astype(np.float64)
+    cells[..., 3] = 10 * np.log1p(blur(cells[..., 3], 1.5))
+    return np.asarray(cells.reshape(-1, 4), dtype=np.float64)
 
 
 def _log_gaussian(
@@ -294,13 +285,15 @@ def segment_head(regions: Regions) -> tuple[Mask, Mask]:
         scores /= scores.sum(axis=0)
         posterior = np.stack([scores[owner == k].sum(axis=0) for k in range(3)])
         smooth = np.stack(
-            [_blur(q.reshape(_CELLS, _CELLS).astype(np.float32), 1.2).ravel() for q in posterior]
+            [blur(q.reshape(_CELLS, _CELLS).astype(np.float32), 1.2).ravel() for q in posterior]
         )
         # Skin's colours come from where skin must be: a bald head then is skin, not hair.
         weights = scores * (smooth / (posterior + 1e-9))[owner].clip(0, 4) + 1e-9
         weights[owner == 1] *= np.where(skin_prior, 1.0, 0.15)
         posterior = smooth.astype(np.float64)
-    hair, _, rest = (_resize(q.reshape(_CELLS, _CELLS), SIZE) > 0.5 for q in posterior)
+    hair, _, rest = (
+        _resize(q.reshape(_CELLS, _CELLS).astype(np.float32), SIZE) > 0.5 for q in posterior
+    )
     # Below the mouth dark collars pass for hair; inside the oval hair is a fringe or nothing.
     allowed = np.where(regions.oval, _above(regions, -0.1, brows=True), _above(regions, 1.2))
     return grow(hair & allowed, -2), grow(rest & ~regions.oval, -3)

@@ -1,0 +1,178 @@
+"""Drawings that people look at: comparisons, contact sheets, loss curves, and PNG files."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from uuid import uuid4
+
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from styleclip_rt.errors import StyleClipError
+
+_BACKGROUND = (255, 255, 255)
+_INK = (30, 30, 30)
+_GAP = 8
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """`text`, cut with an ellipsis where it is wider than `width` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text.rstrip() + "..."
+
+
+def _tile(image: Image.Image, size: int) -> Image.Image:
+    """The image, whole, in the middle of a white square."""
+    scale = size / max(image.size)
+    shape = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    resampling = Image.Resampling.BOX if scale < 0.5 else Image.Resampling.LANCZOS
+    square = Image.new("RGB", (size, size), _BACKGROUND)
+    small = image.convert("RGB").resize(shape, resampling)
+    square.paste(small, ((size - shape[0]) // 2, (size - shape[1]) // 2))
+    return square
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Image.Image | None]],
+    column_titles: Sequence[str] = (),
+    row_titles: Sequence[str] = (),
+    tile: int = 256,
+) -> Image.Image:
+    """A grid of square tiles with titles above the columns and left of the rows.
+
+    rows: pictures of any size and mode, each shown whole; None leaves a tile empty, and
+    rows may differ in length. tile: pixels a side. Raises StyleClipError for an empty sheet,
+    a tile below 16 px, or more titles than columns or rows.
+    """
+    columns = max((len(row) for row in rows), default=0)
+    if columns == 0:
+        raise StyleClipError("A contact sheet needs at least one picture; none was given.")
+    if tile < 16:
+        raise StyleClipError(f"A contact sheet's tiles need at least 16 px; {tile} was asked for.")
+    if len(column_titles) > columns or len(row_titles) > len(rows):
+        raise StyleClipError(
+            f"A contact sheet of {len(rows)} x {columns} got {len(row_titles)} row and "
+            f"{len(column_titles)} column titles; give at most one title a row and column."
+        )
+    font = _font(max(11, tile // 14))
+    line = int(font.getbbox("Ag")[3]) + _GAP
+    top = line if any(column_titles) else 0
+    widest = max((font.getlength(title) for title in row_titles), default=0)
+    left = min(int(widest) + 2 * _GAP, tile) if any(row_titles) else 0
+    sheet = Image.new("RGB", (left + columns * tile, top + len(rows) * tile), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for c, title in enumerate(column_titles):
+        text = _fit(title, font, tile - _GAP)
+        x = left + c * tile + (tile - font.getlength(text)) / 2
+        draw.text((x, _GAP / 2), text, _INK, font)
+    for r, row in enumerate(rows):
+        y = top + r * tile
+        if r < len(row_titles):
+            text = _fit(row_titles[r], font, left - _GAP)
+            draw.text((_GAP / 2, y + (tile - line) / 2), text, _INK, font)
+        for c, image in enumerate(row):
+            if image is not None:
+                sheet.paste(_tile(image, tile), (left + c * tile, y))
+    return sheet
+
+
+def comparison(
+    original: Image.Image, edited: Image.Image, title: str = "edited", tile: int | None = None
+) -> Image.Image:
+    """Before and after, side by side, at the original's size or `tile` pixels a side."""
+    size = tile or max(original.size)
+    return contact_sheet([[original, edited]], ["original", title], tile=size)
+
+
+def loss_plot(
+    history: Iterable[Mapping[str, float]], width: int = 960, height: int = 540
+) -> Image.Image:
+    """Losses against steps: one line for every key of `history` except `step` and `lr`.
+
+    history: one row a step, e.g. {"total": ..., "clip": ..., "id": ..., "l2": ..., "lr": ...};
+    rows may lack keys. The learning rate, where recorded, is drawn on an axis of its own.
+    Raises StyleClipError for an empty history.
+    """
+    # Figure without pyplot: no global state, no display, safe in threads.
+    from matplotlib.figure import Figure
+
+    rows = list(history)
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    losses = [name for name in names if name not in ("step", "lr")]
+    if not losses:
+        raise StyleClipError("A loss plot needs at least one step with a loss; it got none.")
+    dpi = 100
+    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi, layout="constrained")
+    axes = figure.add_subplot()
+    steps = [row.get("step", i) for i, row in enumerate(rows)]
+    for name in losses:
+        values = [row.get(name, float("nan")) for row in rows]
+        axes.plot(steps, values, label=name, linewidth=2.2 if name == "total" else 1.3)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.grid(alpha=0.3)
+    lines = list(axes.get_lines())
+    if "lr" in names:
+        rate = axes.twinx()
+        rate.plot(
+            steps, [row.get("lr", float("nan")) for row in rows],
+            color="0.6", linestyle=":", label="learning rate",
+        )  # fmt: skip
+        rate.set_ylabel("learning rate")
+        lines += rate.get_lines()
+    axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    return Image.open(buffer).convert("RGB")
+
+
+def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, object]) -> None:
+    """Write a PNG whose text chunks hold `metadata`, whole or not at all.
+
+    Keys must be 1-79 Latin-1 characters (PNG 1.2 section 4.2.3). Strings are written as they
+    are, anything else as JSON; text outside Latin-1 goes into an iTXt chunk. Raises
+    StyleClipError where a key is no PNG keyword, a value is not JSON, or the file cannot be
+    written.
+    """
+    path = Path(path)
+    info = PngInfo()
+    for key, value in metadata.items():
+        if not 1 <= len(key) <= 79 or not key.isprintable() or not key.isascii():
+            raise StyleClipError(
+                f"{key!r} cannot name PNG metadata; use 1 to 79 printable ASCII characters."
+            )
+        try:
+            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            # A lone surrogate is a str that no encoding takes.
+            text.encode()
+        except (TypeError, ValueError) as error:
+            raise StyleClipError(
+                f"The metadata {key!r} cannot be written as text ({error}); pass plain values."
+            ) from error
+        try:
+            text.encode("latin-1")
+            info.add_text(key, text)
+        except UnicodeEncodeError:
+            info.add_itxt(key, text)
+    buffer = BytesIO()
+    image.save(buffer, "PNG", pnginfo=info)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        try:
+            temporary.write_bytes(buffer.getbuffer())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StyleClipError(
+            f"{path} cannot be written ({error.strerror}); free space or choose another folder."
+        ) from error
