@@ -202,12 +202,16 @@ def _hair_and_skin(
     scalp = above * torch.sigmoid(beyond * 9)
     edge = torch.sigmoid((u.abs() - 0.42) * 30)
     under_chin = torch.sigmoid((0.38 - u.abs()) * 20)
+    ears = beside * torch.sigmoid((0.68 - u.abs()) * 25)
     outside = 1 - face
-    hair = scalp * 0.96 + (above - scalp) * 0.12
+    fringe = (above - scalp) * torch.sigmoid((-v - 0.1) * 25)
+    hair = scalp * 0.96 + fringe * 0.12
     hair = hair + outside * (beside * 0.55 + below * (0.33 - 0.31 * under_chin))
     hair = hair + face * beside * edge * 0.08
     throat = under_chin * torch.sigmoid((1.6 - v) * 8)
-    skin = above * (1 - hair) * 0.99 + outside * (beside * 0.4 + below * (0.15 + 0.7 * throat))
+    skin = above * (1 - hair) * 0.99 + outside * (
+        0.02 + ears * 0.38 + below * (0.15 + 0.7 * throat)
+    )
     skin = skin + face * (1 - above) * (1 - edge * 0.08)
     cloth = outside * (above * 0.005 + beside * 0.03 + below * (0.65 - 0.5 * throat))
     prior = torch.stack([hair, skin, cloth], 1).clamp(min=1e-4)
@@ -227,6 +231,11 @@ def _hair_and_skin(
         F.interpolate(x, (small, small), mode="area")
         for x in (lab, prior, presence[:, None], certain)
     )
+    # Glasses and shadows are in the face, but they are not its colour.
+    for _ in range(3):
+        mean, _ = _gaussian(colours, few_certain[:, 1] * few_presence[:, 0], _SLACK[1])
+        distance = (colours.flatten(2) - mean).square().sum(1).reshape(-1, small, small)
+        few_certain[:, 1] *= torch.exp(-0.5 * distance / 0.15**2)
     weight = few_certain * few_presence
     for _ in range(4):
         gaussians = [_gaussian(colours, weight[:, k], _SLACK[k]) for k in range(3)]
@@ -234,8 +243,7 @@ def _hair_and_skin(
         weight = (few_certain + 0.4 * posterior) * few_presence
     posterior = _posterior(lab, gaussians, prior)
     # On a bald head the hair's Gaussian holds skin.
-    apart = (gaussians[0][0] - gaussians[1][0]) * torch.tensor([1.0, 2.0, 2.0])[:, None]
-    haired = torch.sigmoid((apart.square().sum((1, 2)).sqrt() - 0.06) * 120)
+    haired = torch.sigmoid((_separation(*gaussians[:2]) - 0.75) * 12)
     hair = posterior[:, 0] * haired[:, None, None]
     hair = _connected(hair * person, scalp * person)
     bald = posterior[:, 0] * (1 - haired)[:, None, None]
@@ -276,6 +284,16 @@ def _gaussian(lab: Tensor, weight: Tensor, slack: float) -> tuple[Tensor, Tensor
     centred = x - mean
     covariance = torch.einsum("ncp,ndp->ncd", centred * w, centred) + torch.eye(3) * slack
     return mean, torch.linalg.cholesky(covariance)
+
+
+def _separation(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+    """Mahalanobis distance [N] of two Gaussians' means under their mean covariance."""
+    (mean, root), (other_mean, other_root) = first, second
+    covariance = (root @ root.transpose(1, 2) + other_root @ other_root.transpose(1, 2)) / 2
+    white = torch.linalg.solve_triangular(
+        torch.linalg.cholesky(covariance), mean - other_mean, upper=False
+    )
+    return white.square().sum((1, 2)).sqrt()
 
 
 def _posterior(lab: Tensor, gaussians: list[tuple[Tensor, Tensor]], prior: Tensor) -> Tensor:
