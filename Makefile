@@ -1,8 +1,7 @@
 # Each target makes .venv if it is missing, installs what it needs, builds and runs.
 PYTHON ?= python3
 VENV ?= .venv
-# Where the index has both, torch's CPU build is the small one:
-#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+# Another build of torch, say one for CUDA, is chosen with TORCH="torch==2.13.0 --index-url ...".
 TORCH ?= torch==2.13.0
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check

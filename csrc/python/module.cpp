@@ -28,6 +28,7 @@ py::dict cpu_features() {
   features["fma"] = __builtin_cpu_supports("fma") != 0;
   features["avx512f"] = __builtin_cpu_supports("avx512f") != 0;
   features["avx512bw"] = __builtin_cpu_supports("avx512bw") != 0;
+  features["avx512bf16"] = __builtin_cpu_supports("avx512bf16") != 0;
 #elif defined(__aarch64__)
   features["neon"] = true;
 #endif

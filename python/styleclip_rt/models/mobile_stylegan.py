@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from styleclip_rt.errors import StyleClipError
+
 LEAK = 0.2
 
 
@@ -171,12 +173,14 @@ class MobileStyleGAN(nn.Module):
 
     @property
     def layer_groups(self) -> dict[str, range]:
-        """Rows of w+ by what they draw: `coarse` up to 16 px (pose, face shape), `middle` up to
-        64 px (features), `fine` above (colour, texture)."""
+        """Rows of w+ by what they draw. At 1024 px: `coarse` up to 16 px (pose, face shape),
+        `middle` up to 64 px (features), `fine` above (colour, texture); smaller networks are
+        parted in the same proportion."""
+        middle, fine = round(self.n_latent * 7 / 23), round(self.n_latent * 13 / 23)
         return {
-            "coarse": range(0, min(7, self.n_latent)),
-            "middle": range(min(7, self.n_latent), min(13, self.n_latent)),
-            "fine": range(min(13, self.n_latent), self.n_latent),
+            "coarse": range(0, middle),
+            "middle": range(middle, fine),
+            "fine": range(fine, self.n_latent),
         }
 
     def mapping(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:
@@ -215,7 +219,7 @@ class MobileStyleGAN(nn.Module):
             [N, 3, resolution, resolution], about [-1, 1] (not clamped).
 
         Raises:
-            ValueError: no draft head can draw that resolution.
+            StyleClipError: no draft head can draw that resolution.
         """
         resolution = self.resolution if resolution is None else resolution
         if isinstance(latent, Tensor):
@@ -256,7 +260,7 @@ class MobileStyleGAN(nn.Module):
         fitting = [size for size in self.config.draft_resolutions if size >= resolution]
         if not fitting or min(fitting) % resolution:
             known = sorted({*self.config.draft_resolutions, self.resolution // 2, self.resolution})
-            raise ValueError(f"no image at {resolution} px: this generator draws {known}")
+            raise StyleClipError(f"no image at {resolution} px: this generator draws {known}.")
         return min(fitting)
 
     def forward(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:

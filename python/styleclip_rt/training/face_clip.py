@@ -26,6 +26,10 @@ from styleclip_rt.training.captions import PHRASES, caption
 
 ATTRIBUTES = tuple(PHRASES)
 
+# Looks that fill few pixels are harder to learn, so they are asked for more often.
+_SMALL = ("lips_red", "freckles", "makeup", "lashes", "moustache", "hair_curly", "glasses")
+_ASKED = [3.0 if name in _SMALL else 1.0 for name in ATTRIBUTES]
+
 FACE_CLIP = CLIPConfig(
     embed_dim=128,
     image_resolution=96,
@@ -81,8 +85,8 @@ def draw_captions(
             true = np.flatnonzero(row == 1).tolist()
             chosen = rng.sample(true, min(size, len(true)))
         else:
-            # Uniform over attributes, so that rare looks are asked for as often as common ones.
-            chosen = rng.sample(range(truth.shape[1]), min(size, 1))
+            # By attribute, so that rare looks are asked for as often as common ones.
+            chosen = rng.choices(range(truth.shape[1]), _ASKED)[: min(size, 1)]
         meanings.append(chosen)
         texts.append(caption([ATTRIBUTES[i] for i in chosen], rng))
     return texts, meanings

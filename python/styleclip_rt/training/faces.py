@@ -122,7 +122,7 @@ def _drawn(generator: MobileStyleGAN, w: Tensor, resolution: int, path: Path) ->
 def _measured(images: np.ndarray, teachers: Teachers, path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         temporary = path.with_suffix(".tmp.npz")
-        np.savez(temporary, allow_pickle=False, **measure_faces(images, teachers))
+        np.savez(temporary, **measure_faces(images, teachers))  # type: ignore[arg-type]
         os.replace(temporary, path)
     with np.load(path) as stored:
         return dict(stored)

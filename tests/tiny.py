@@ -1,0 +1,50 @@
+"""A whole bundle of tiny random networks, for tests that need all parts but no quality."""
+
+import torch
+
+from styleclip_rt.bundle import Bundle, Manifest
+from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
+from styleclip_rt.models.clip import CLIP, CLIPConfig, ConvTowerConfig, TextConfig
+from styleclip_rt.models.mobile_stylegan import MobileStyleGAN, MobileStyleGANConfig
+
+
+def tiny_generator(draft_resolutions: tuple[int, ...] = (16,)) -> MobileStyleGAN:
+    torch.manual_seed(0)
+    config = MobileStyleGANConfig(
+        channels=(16, 16, 16, 16), latent_dim=16, draft_resolutions=draft_resolutions
+    )
+    generator = MobileStyleGAN(config).eval()
+    with torch.no_grad():
+        generator.constant.normal_()
+        for buffer in generator.buffers():
+            if buffer.dim() == 4:
+                buffer.normal_()
+        for mapping in generator.mapping_layers:
+            torch.nn.init.orthogonal_(mapping.weight)
+        for layer in generator.affines():
+            layer.bias.fill_(1.0)
+    return generator
+
+
+def tiny_bundle(**defaults: str | float | bool) -> Bundle:
+    torch.manual_seed(1)
+    clip = CLIP(
+        CLIPConfig(
+            embed_dim=8,
+            image_resolution=16,
+            vision=ConvTowerConfig(widths=(8, 16), depths=(1, 1)),
+            text=TextConfig(width=16, layers=1, heads=2, embedding_rank=4),
+        )
+    )
+    identity = ArcFace(
+        ArcFaceConfig(widths=(8, 8), units=(1, 1), reduction=2, embed_dim=8, input_size=16)
+    )
+    settings: dict[str, str | float | bool] = {"steps": 3, "whiten": True, "draft": 16}
+    return Bundle(
+        name="tiny",
+        manifest=Manifest(name="tiny", defaults=settings | defaults),
+        generator=tiny_generator(),
+        clip=clip.eval().requires_grad_(False),
+        identity=identity.eval().requires_grad_(False),
+        known_tokens=frozenset({736, 2225}),
+    )
