@@ -37,7 +37,7 @@ CHEEK = (
 )
 MOUSTACHE_TOP = (410, 426, 327, 326, 2, 97, 98, 206, 186)
 JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
-LEFT_SIDE, RIGHT_SIDE, TOP, CHIN = 234, 454, 10, 152
+LEFT_SIDE, RIGHT_SIDE, TOP, CHIN, NOSE_TIP = 234, 454, 10, 152, 4
 
 REGIONS = (
     *("lips", "upper_lip", "beard", "brows", "eyes", "eyelids", "lashes", "cheeks"),
@@ -117,7 +117,8 @@ def find_regions(images: Tensor, landmarks: Tensor, person: Tensor) -> dict[str,
     mouth = masks.pop("mouth")
     masks["lips"] = (masks["lips"] - mouth).clamp(0, 1)
     features = torch.stack([masks[k] for k in ("lips", "eyes", "brows")] + [mouth]).amax(0)
-    hair, bare = _hair_and_skin(images, landmarks, person, masks["face"], features)
+    dark = F.max_pool2d(torch.maximum(features, masks["eyelids"]), 5, 1, 2)
+    hair, bare = _hair_and_skin(images, landmarks, person, masks["face"], dark)
     not_hair = 1 - hair
     for name in ("upper_lip", "beard", "eyelids", "cheeks"):
         masks[name] = masks[name] * not_hair * (1 - features)
@@ -153,7 +154,7 @@ def _draw(points: np.ndarray, size: int) -> Tensor:
     fill(ring(LIPS_UPPER_OUTER, LIPS_LOWER_OUTER))
     fill(ring(LIPS_UPPER_INNER, LIPS_LOWER_INNER))
     fill(points[[*LIPS_UPPER_OUTER, *MOUSTACHE_TOP]])
-    centre = points[4]
+    centre = points[NOSE_TIP]
     jaw = centre + (points[list(JAW)] - centre) * 1.04
     fill(np.concatenate([jaw, points[[435, 427, *reversed(LIPS_LOWER_OUTER), 207, 215]]]))
     fill(*(ring(u, b) for u, b in zip(BROW_UPPER, BROW_LOWER, strict=True)))
@@ -202,7 +203,11 @@ def _hair_and_skin(
     scalp = above * torch.sigmoid(beyond * 9)
     edge = torch.sigmoid((u.abs() - 0.42) * 30)
     under_chin = torch.sigmoid((0.38 - u.abs()) * 20)
-    ears = beside * torch.sigmoid((0.68 - u.abs()) * 25)
+    # A turned head is narrower than its ears are far.
+    middle = landmarks[:, [LEFT_SIDE, RIGHT_SIDE], 0].mean(1)
+    breadth = (landmarks[:, RIGHT_SIDE, 0] - landmarks[:, LEFT_SIDE, 0]).abs()
+    turn = ((landmarks[:, NOSE_TIP, 0] - middle) / breadth).abs()
+    ears = beside * torch.sigmoid((0.68 + 0.7 * turn[:, None, None] - u.abs()) * 25)
     outside = 1 - face
     fringe = (above - scalp) * torch.sigmoid((-v - 0.1) * 25)
     hair = scalp * 0.96 + fringe * 0.12
@@ -246,6 +251,10 @@ def _hair_and_skin(
     haired = torch.sigmoid((_separation(*gaussians[:2]) - 0.75) * 12)
     hair = posterior[:, 0] * haired[:, None, None]
     hair = _connected(hair * person, scalp * person)
+    # Brows and lids are as dark as hair, and hair only where a fringe hangs over all around them.
+    free = 1 - features
+    around = blur(hair * free, size / 20) / blur(free, size / 20).clamp(min=1e-3)
+    hair = hair * (free + features * torch.sigmoid((around - 0.5) * 12))
     bald = posterior[:, 0] * (1 - haired)[:, None, None]
     skin = (posterior[:, 1] + bald) * person * outside
     return hair, (skin * above, skin * (1 - above))
@@ -290,7 +299,7 @@ def _separation(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> 
     """Mahalanobis distance [N] of two Gaussians' means under their mean covariance."""
     (mean, root), (other_mean, other_root) = first, second
     covariance = (root @ root.transpose(1, 2) + other_root @ other_root.transpose(1, 2)) / 2
-    white = torch.linalg.solve_triangular(
+    white: Tensor = torch.linalg.solve_triangular(
         torch.linalg.cholesky(covariance), mean - other_mean, upper=False
     )
     return white.square().sum((1, 2)).sqrt()
