@@ -40,7 +40,7 @@ def test_a_batch_is_the_single_edits(editor: Editor) -> None:
 
 
 def test_frozen_layers_stay(editor: Editor) -> None:
-    result = editor.edit("red hair", seed=1, layers="fine")
+    result = editor.edit("red hair", seed=1, layers="fine", draft=0)
     w = editor.generator.mapping(torch.randn(1, 16, generator=torch.Generator().manual_seed(1)), 0.7)
     fine = editor.generator.layer_groups["fine"]
     for row in range(editor.generator.n_latent):
