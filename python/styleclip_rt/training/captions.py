@@ -7,6 +7,8 @@ attributes in words; it is true of an image when all of them are.
 import random
 from collections.abc import Mapping, Sequence
 
+from styleclip_rt.models.tokenizer import encode
+
 HAIR_COLOURS = ("black", "brown", "blond", "red", "grey", "green", "blue", "purple", "pink")
 
 
@@ -141,3 +143,10 @@ def caption(attributes: Sequence[str], rng: random.Random) -> str:
     rng.shuffle(parts)
     joined = rng.choice((", ", " and ", " ")).join(parts)
     return rng.choice(_TEMPLATES).format(joined)
+
+
+def known_tokens() -> set[int]:
+    """Every token of CLIP's vocabulary that a caption can hold."""
+    texts = [phrase for phrases in PHRASES.values() for phrase in phrases] + list(NEUTRAL)
+    texts += [template.format("and,") for template in _TEMPLATES]
+    return {token for text in texts for token in encode(text)}
