@@ -17,7 +17,7 @@ from tqdm import tqdm
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
-from styleclip_rt.losses import Preservation, Views, directional_gain, relevance
+from styleclip_rt.losses import Preservation, Views, length_across
 from styleclip_rt.models.tokenizer import tokenize
 
 NEUTRAL_PROMPT = "a face"
@@ -35,10 +35,10 @@ class EditSettings:
         steps: optimiser steps, at least 1.
         learning_rate: Adam's peak rate; ramps up over the first 5 % of the steps and down, as a
             cosine, over the last 25 % (StyleGAN2's projector schedule, as in StyleCLIP).
-        clip: "absolute" (1 - cosine to the prompt) or "directional" (change of the image embedding
-            against the change of text from "a face" to the prompt).
-        clip_target: directional only: how far along the text's direction to go; further gains
-            nothing.
+        clip: "absolute" (cosine of image and prompt) or "directional" (cosine of the change of the
+            image embedding and the change of text from "a face" to the prompt).
+        clip_target: the cosine to reach; the CLIP loss is what is missing to it, so that a look
+            that comes easily is not overdone. 1 is StyleCLIP's 1 - cosine.
         l2: weight of |latent - start|^2.
         id: weight of 1 - cosine of the identity embeddings.
         preserve: weight of the change of pixels and structure where the prompt says nothing.
@@ -57,7 +57,7 @@ class EditSettings:
     steps: int = 100
     learning_rate: float = 0.1
     clip: str = "absolute"
-    clip_target: float = 0.0
+    clip_target: float = 1.0
     l2: float = 0.001
     id: float = 0.008
     preserve: float = 0.0
@@ -289,6 +289,16 @@ class Editor:
             self._whitening = Whitening(self.generator)
         return self._whitening
 
+    @torch.no_grad()
+    def relevance(self, texts: Tensor) -> Tensor:
+        """Unit text embeddings [N, D] -> where they may change a face, [N, 1, h, w] in [0, 1];
+        everywhere, for a bundle without a region prior."""
+        prior = self.bundle.region_prior
+        if prior is None:
+            return texts.new_ones(texts.shape[0], 1, 1, 1)
+        phrases = self.clip.encode_text(tokenize(prior.phrases).to(self.device))
+        return prior.to(self.device).relevance(texts, phrases)
+
     def _identity(self, images: Tensor) -> Tensor:
         with torch.inference_mode():
             return torch.cat([self.identity.encode(image[None]) for image in images])
@@ -370,8 +380,7 @@ class _Run:
             original = self._draw(start)
             self.original_embedding = editor.clip.encode_image(original)
             self.original_identity = editor.identity.encode(original)
-        weight = 1 - relevance(editor.clip, original, self.direction)
-        self.preservation = Preservation(original, weight)
+        self.preservation = Preservation(original, 1 - editor.relevance(self.text))
 
     def _draw(self, latent: Tensor | list[Tensor]) -> Tensor:
         with torch.autocast(
@@ -411,13 +420,12 @@ class _Run:
         embedding = self.editor.clip.encode_image(self.views(small))
         embedding = embedding.view(s.views, count, -1)
         change = embedding - self.original_embedding
-        along, across = directional_gain(change.mean(dim=0), self.direction)
+        across = length_across(change.mean(dim=0), self.direction)
         if s.clip == "absolute":
-            clip = 1 - (embedding * self.text).sum(dim=2).mean(dim=0)
-        elif s.clip_target > 0:
-            clip = F.relu(s.clip_target - along)
+            reached = (embedding * self.text).sum(dim=2).mean(dim=0)
         else:
-            clip = 1 - F.cosine_similarity(change.mean(dim=0), self.direction, dim=1)
+            reached = F.cosine_similarity(change.mean(dim=0), self.direction, dim=1)
+        clip = F.relu(s.clip_target - reached)
         zero = torch.zeros_like(clip)
         tied = s.mode == "edit"
         identity = zero

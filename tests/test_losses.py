@@ -1,7 +1,5 @@
 import torch
-from tests.tiny import tiny_bundle
-
-from styleclip_rt.losses import Preservation, Views, directional_gain, relevance
+from styleclip_rt.losses import Preservation, RegionPrior, Views, length_across
 
 
 def test_views_repeat_with_the_seed_and_begin_with_the_image() -> None:
@@ -19,11 +17,13 @@ def test_views_of_no_strength_are_the_image() -> None:
     torch.testing.assert_close(views[1:], images, atol=1e-5, rtol=0)
 
 
-def test_gain_splits_by_pythagoras() -> None:
+def test_length_across_is_what_pythagoras_leaves() -> None:
     change = torch.randn(5, 8)
     direction = torch.nn.functional.normalize(torch.randn(5, 8), dim=1)
-    along, across = directional_gain(change, direction)
+    along = (change * direction).sum(dim=1)
+    across = length_across(change, direction)
     torch.testing.assert_close(along.square() + across, change.square().sum(dim=1))
+    torch.testing.assert_close(length_across(direction, direction), torch.zeros(5), atol=1e-6, rtol=0)
 
 
 def test_preservation_counts_only_where_it_is_weighted() -> None:
@@ -38,21 +38,14 @@ def test_preservation_counts_only_where_it_is_weighted() -> None:
     assert float(preservation(outside)) < 1e-6 < 0.01 < float(preservation(inside))
 
 
-def test_relevance_finds_where_the_embedding_looks() -> None:
-    class LooksAtTheCorner:
-        image_resolution = 32
-
-        def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
-            return pixels[..., :8, :8].mean(dim=(2, 3))
-
-    found = relevance(LooksAtTheCorner(), torch.rand(1, 3, 32, 32), torch.ones(1, 3))
-    assert found.shape == (1, 1, 16, 16)
-    assert float(found[..., :4, :4].min()) > 0.4
-    assert float(found[..., 6:, 6:].max()) == 0
-
-
-def test_relevance_leaves_no_gradient_behind() -> None:
-    clip = tiny_bundle().clip
-    image = torch.rand(1, 3, 32, 32, requires_grad=True)
-    relevance(clip, image, torch.ones(1, 8))  # type: ignore[arg-type]
-    assert image.grad is None
+def test_a_prompt_gets_the_map_of_the_phrase_it_is_near_to() -> None:
+    maps = torch.zeros(2, 4, 4)
+    maps[0, 0], maps[1, 3] = 0.5, 0.5
+    phrases = torch.eye(2, 8)
+    found = RegionPrior(["lips", "hair"], maps).relevance(phrases, phrases)
+    assert found.shape == (2, 1, 4, 4)
+    torch.testing.assert_close(found[0, 0, 0], torch.ones(4))
+    assert float(found[0, 0, 3].max()) < 1e-6
+    between = torch.nn.functional.normalize(torch.ones(1, 8) * phrases.sum(0), dim=1)
+    both = RegionPrior(["lips", "hair"], maps).relevance(between, phrases)
+    torch.testing.assert_close(both[0, 0, [0, 3]], torch.ones(2, 4))

@@ -18,8 +18,16 @@ from pathlib import Path
 import platformdirs
 from torch import nn
 
-from styleclip_rt.checkpoints import draft_heads, load_clip, load_generator, load_identity, native
+from styleclip_rt.checkpoints import (
+    draft_heads,
+    load_clip,
+    load_generator,
+    load_identity,
+    native,
+    region_prior,
+)
 from styleclip_rt.errors import BundleError, StyleClipError
+from styleclip_rt.losses import RegionPrior
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.pull import SOURCES, fetch, sha256_of
 
@@ -28,6 +36,7 @@ DEFAULT = "ffhq-mobile"
 ROLES = ("generator", "clip", "identity")
 DRAFT_HEAD = "draft_head"
 KNOWN_TOKENS = "known_tokens"
+REGION_PRIOR = "region_prior"
 
 _PACKAGE = Path(__file__).parent
 _RECIPES = _PACKAGE / "bundles"
@@ -89,7 +98,8 @@ class Manifest:
 class Bundle:
     """The networks of a bundle, on the CPU, in float32, in eval mode and frozen.
 
-    ``known_tokens`` are the text tokens that CLIP saw in training, None where that is unrecorded.
+    ``known_tokens`` are the text tokens that CLIP saw in training, None where that is unrecorded;
+    ``region_prior`` says where in a face a prompt may change things, None where it may anywhere.
     """
 
     name: str
@@ -98,6 +108,7 @@ class Bundle:
     clip: nn.Module
     identity: nn.Module
     known_tokens: frozenset[int] | None = None
+    region_prior: RegionPrior | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +177,14 @@ def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
     if DRAFT_HEAD in manifest.files and isinstance(generator, MobileStyleGAN):
         draft_head = _path(folder, manifest.files[DRAFT_HEAD])
         networks["generator"] = draft_heads.attach(generator, draft_head)
-    return Bundle(manifest.name, manifest, **networks, known_tokens=_known_tokens(folder, manifest))
+    prior = manifest.files.get(REGION_PRIOR)
+    return Bundle(
+        manifest.name,
+        manifest,
+        **networks,
+        known_tokens=_known_tokens(folder, manifest),
+        region_prior=None if prior is None else region_prior.load(_path(folder, prior)),
+    )
 
 
 def pull(name: str, given: Mapping[str, Path] | None = None) -> Path:
@@ -223,7 +241,7 @@ def create(
     tuned = default if clip is None else _recipe("ffhq-official")
     licences = {role: f"From {path.name}; its own licence holds." for role, path in sources.items()}
     shipped = [role for role in ROLES if role not in sources]
-    borrowed = [*shipped, KNOWN_TOKENS] if "clip" in shipped else shipped
+    borrowed = [*shipped, KNOWN_TOKENS, REGION_PRIOR] if "clip" in shipped else shipped
     recipe = Manifest(
         name=name,
         summary=f"Made from {', '.join(path.name for path in sources.values())}.",

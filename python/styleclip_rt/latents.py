@@ -18,6 +18,7 @@ SPACES = ("z", "w", "w+", "s")
 LAYER_GROUPS = ("coarse", "middle", "fine")
 LEAK = 0.2
 STATISTICS_SAMPLES = 8192
+ROW_FREEDOM = 0.4
 
 
 class Generator(Protocol):
@@ -136,7 +137,8 @@ class Space:
         if self.name in ("z", "w"):
             return self.start.new_zeros(n, dim)
         if self.name == "w+":
-            return self.start.new_zeros(n, len(self.rows), dim)
+            shared = 0 if self.whitening is None else 1
+            return self.start.new_zeros(n, shared + len(self.rows), dim)
         return self.start.new_zeros(n, sum(self._styles[i].shape[1] for i in self.rows))
 
     def latent(self, offset: Tensor) -> Tensor | list[Tensor]:
@@ -163,6 +165,10 @@ class Space:
             offset = offset[:, None]
         if self.whitening is None:
             return self.start[:, self.rows] + offset
+        if self.name == "w+":
+            # The first row moves all rows alike. The generator was trained on equal rows, so a
+            # shared move draws natural faces, while rows moved apart soon draw what only fools CLIP.
+            offset = offset[:, :1] + ROW_FREEDOM * offset[:, 1:]
         return fold(self._p[:, self.rows] + offset @ self.whitening.axes)
 
     def _moved_styles(self, offset: Tensor) -> list[Tensor]:

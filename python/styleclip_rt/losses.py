@@ -4,19 +4,14 @@ StyleCLIP (Patashnik et al. 2021, equation 1): CLIP distance + l2 |latent - star
 here: what the prompt does not speak of should stay, in pixels and in CLIP's own embedding.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class ImageEncoder(Protocol):
-    """The image side of a CLIP."""
-
-    image_resolution: int
-
-    def encode_image(self, pixels: Tensor) -> Tensor: ...
+SHARPNESS = 20.0
 
 
 class Views:
@@ -63,15 +58,11 @@ class Views:
         return view * gain + (0.1 * s * self._uniform(1, 3, 1, 1)).to(images)
 
 
-def directional_gain(change: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Split a change of embedding [N, D] along a unit text direction [N, D].
-
-    Returns:
-        the signed length along it [N] and the squared length across it [N].
-    """
-    along = (change * direction).sum(dim=1)
-    across = (change - along[:, None] * direction).square().sum(dim=1)
-    return along, across
+def length_across(change: Tensor, direction: Tensor) -> Tensor:
+    """Squared length [N] of the part of a change of embedding [N, D] that is not along a unit text
+    direction [N, D]: what changed that the prompt did not ask for."""
+    along = (change * direction).sum(dim=1, keepdim=True)
+    return (change - along * direction).square().sum(dim=1)
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -112,25 +103,23 @@ class Preservation:
         return pixels + structure
 
 
-def relevance(encoder: ImageEncoder, image: Tensor, direction: Tensor, size: int = 16) -> Tensor:
-    """Where the image would have to change to follow a text direction.
+class RegionPrior(nn.Module):
+    """Where in an aligned face a prompt may change things.
 
-    The magnitude of the gradient of the embedding along `direction`, averaged to size x size,
-    smoothed, and divided by its largest value.
-
-    Args:
-        encoder: a CLIP.
-        image: [N, 3, H, W] in [0, 1].
-        direction: [N, D] unit text directions.
-
-    Returns:
-        [N, 1, size, size] in [0, 1].
+    Faces are aligned, so lips, hair and skin lie nearly always in the same places. For each of some
+    reference phrases there is a map of where that look changes a face; a prompt gets the maps of
+    the phrases that its embedding is near to.
     """
-    image = F.adaptive_avg_pool2d(image.detach(), encoder.image_resolution).requires_grad_(True)
-    with torch.enable_grad():
-        score = (encoder.encode_image(image) * direction).sum()
-        (gradient,) = torch.autograd.grad(score, image)
-    energy = F.adaptive_avg_pool2d(gradient.square().sum(dim=1, keepdim=True), size).sqrt()
-    energy = F.avg_pool2d(energy, 3, stride=1, padding=1, count_include_pad=False)
-    peak: Tensor = energy / energy.amax(dim=(2, 3), keepdim=True).clamp_min(1e-12)
-    return peak
+
+    def __init__(self, phrases: Sequence[str], maps: Tensor) -> None:
+        """maps [len(phrases), h, w] in [0, 1]."""
+        super().__init__()
+        self.phrases = list(phrases)
+        self.maps = nn.Buffer(maps)
+
+    def relevance(self, prompts: Tensor, phrases: Tensor) -> Tensor:
+        """Unit embeddings of prompts [N, D] and of the phrases [P, D], in any CLIP's space ->
+        [N, 1, h, w] in [0, 1], 1 where the prompt is most likely to change something."""
+        share = torch.softmax(SHARPNESS * prompts @ phrases.T, dim=1)
+        mixed = torch.einsum("np,phw->nhw", share, self.maps)[:, None]
+        return (mixed / mixed.amax(dim=(2, 3), keepdim=True).clamp_min(1e-6)).clamp(0, 1)

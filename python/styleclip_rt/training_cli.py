@@ -56,12 +56,16 @@ def train_faces(out: Path, random_faces: int, pushed_faces: int, variants: int, 
 @click.option("--seed", type=int, default=0, show_default=True)
 def train_clip(faces: Path, out: Path, steps: int, seed: int) -> None:
     """Train FaceCLIP on prepared faces; run it again to continue after an interruption."""
+    from styleclip_rt.checkpoints import region_prior
     from styleclip_rt.training.captions import known_tokens
     from styleclip_rt.training.face_clip import FaceClipTrainer, LabelledFaces
+    from styleclip_rt.training.regions_prior import measure_regions
 
-    trainer = FaceClipTrainer(LabelledFaces.load(_prepared(faces)), out, steps, seed=seed)
+    labelled = LabelledFaces.load(_prepared(faces))
+    trainer = FaceClipTrainer(labelled, out, steps, seed=seed)
     trainer.resume()
     report = trainer.run()
+    region_prior.save(measure_regions(labelled), out / "region_prior.safetensors")
     (out / "face_clip_tokens.json").write_text(json.dumps(sorted(known_tokens())) + "\n")
     _report(out, report)
 

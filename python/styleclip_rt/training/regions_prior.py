@@ -1,0 +1,56 @@
+"""Measure where each look changes a face: the maps of `losses.RegionPrior`."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from styleclip_rt.losses import RegionPrior
+from styleclip_rt.training.captions import PHRASES
+from styleclip_rt.training.face_clip import ATTRIBUTES, LabelledFaces
+
+SIZE = 32
+_EVERYTHING = ("old", "young", "child", "man", "woman", "bald")
+_WHOLE_FACE = ("smiling", "serious", "no_makeup", "lips_pale", "shaven")
+_HAIR_SHAPE = ("hair_curly", "hair_straight", "hair_long", "hair_short")
+
+
+def measure_regions(faces: LabelledFaces) -> RegionPrior:
+    """Average difference between painted variants and the same face unpainted, look by look.
+
+    Looks that are never painted get what they plausibly touch: the hair, the face, or both.
+    """
+    total = torch.zeros(len(ATTRIBUTES), SIZE, SIZE)
+    count = torch.zeros(len(ATTRIBUTES))
+    originals = {int(face): row for row, face in reversed(list(enumerate(faces.face)))}
+    for row, face in enumerate(faces.face):
+        original = originals[int(face)]
+        turned_on = np.flatnonzero((faces.truth[row] == 1) & (faces.truth[original] != 1))
+        if len(turned_on) != 1:
+            continue
+        change = _small(faces.images[row]) - _small(faces.images[original])
+        total[turned_on] += change.abs().mean(dim=0)
+        count[turned_on] += 1
+    mean = total / count.clamp_min(1)[:, None, None]
+    painted = {name: _mask(mean[i]) for i, name in enumerate(ATTRIBUTES) if count[i] >= 10}
+    hair = torch.stack([m for name, m in painted.items() if name.startswith("hair_")]).amax(dim=0)
+    skin = painted["skin_dark"]
+    grown = F.max_pool2d(hair[None, None], 5, stride=1, padding=2)[0, 0]
+    groups = {
+        **dict.fromkeys(_EVERYTHING, torch.maximum(grown, skin)),
+        **dict.fromkeys(_WHOLE_FACE, skin),
+        **dict.fromkeys(_HAIR_SHAPE, grown),
+    }
+    maps = [groups.get(name, painted.get(name, skin)) for name in ATTRIBUTES]
+    return RegionPrior([PHRASES[name][0] for name in ATTRIBUTES], torch.stack(maps))
+
+
+def _small(image: np.ndarray) -> Tensor:
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255
+    return F.adaptive_avg_pool2d(pixels, SIZE)
+
+
+def _mask(change: Tensor) -> Tensor:
+    """Full relevance from two thirds of the largest change on, smoothed."""
+    raw = (change / change.max() * 1.5).clamp(0, 1)
+    return F.avg_pool2d(raw[None, None], 3, stride=1, padding=1, count_include_pad=False)[0, 0]
