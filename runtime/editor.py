@@ -215,7 +215,8 @@ class Editor:
             on_step: called after each step with its number and the drafts [N, 3, H, W] in [0, 1].
 
         Returns:
-            one result a prompt, in order. After Ctrl-C (main thread only): the best so far, marked
+            one result a prompt, in order: the last step's, as StyleCLIP has it. After Ctrl-C (main
+            thread only) or a plateau: that of the lowest total so far; the former marked
             `interrupted`.
 
         Raises:
@@ -241,7 +242,8 @@ class Editor:
                 bar.update()
                 if interrupted.is_set() or run.stalled(chosen.patience):
                     break
-        images, saved = run.best()
+        whole = len(run.history) == chosen.steps
+        images, saved = run.result(run.offset if whole else run.best_offset)
         originals = self.draw(start)
         similarity = (self._identity(images) * self._identity(originals)).sum(dim=1)
         return [
@@ -453,10 +455,10 @@ class _Run:
         return 0 < patience <= self.since_best
 
     @torch.no_grad()
-    def best(self) -> tuple[Tensor, Tensor]:
-        """Full-size images [N, 3, H, W] in [0, 1] and the latents of the lowest totals."""
-        latent = self.space.latent(self.best_offset)
-        return self.editor.draw(latent), self.space.w_plus(self.best_offset)
+    def result(self, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Full-size images [N, 3, H, W] in [0, 1] and the latents to save."""
+        offset = offset.detach()
+        return self.editor.draw(self.space.latent(offset)), self.space.w_plus(offset)
 
 
 @contextmanager

@@ -185,7 +185,7 @@ def info() -> None:
     click.echo(f"styleclip-rt {__version__}, torch {torch.__version__}")
     click.echo(f"compiled ops: {'yes' if _library.load() else 'no (slower reference ops)'}")
     click.echo(f"threads: {torch.get_num_threads()}")
-    cuda = torch.cuda.get_device_name() if torch.cuda._library.load() else "none"
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     click.echo(f"CUDA device: {cuda}")
 
 
