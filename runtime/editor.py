@@ -145,7 +145,7 @@ class Editor:
         self.generator = bundle.generator.to(self.device)
         self.clip = bundle.clip.to(self.device)
         self.identity = bundle.identity.to(self.device)
-        self.settings = EditSettings(**bundle.manifest.defaults)
+        self.settings = EditSettings(**_known_settings(dict(bundle.manifest.defaults)))
         self._whitening: Whitening | None = None
 
     @classmethod
@@ -409,7 +409,7 @@ class _Run:
             )
         self._keep_best(total.detach())
         self.optimiser.zero_grad(set_to_none=True)
-        total.sum().backward()
+        total.sum().backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         row = {"total": total, **losses, "lr": torch.full_like(total, rate)}
         self.history.append({k: row[k].detach().cpu() for k in HISTORY_FIELDS})
@@ -446,9 +446,7 @@ class _Run:
         self.since_best = 0 if bool(better.any()) else self.since_best + 1
         self.best_total = torch.where(better, total, self.best_total)
         shape = (-1,) + (1,) * (self.offset.dim() - 1)
-        self.best_offset = torch.where(
-            better.view(shape), self.offset.detach(), self.best_offset
-        )
+        self.best_offset = torch.where(better.view(shape), self.offset.detach(), self.best_offset)
 
     def stalled(self, patience: int) -> bool:
         """No face of the batch has improved for `patience` steps."""

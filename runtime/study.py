@@ -13,14 +13,14 @@ from pathlib import Path
 from statistics import median
 
 from PIL import Image
+from styleclip_rt.runtime.editor import Editor, EditResult, to_pil
+from styleclip_rt.runtime.results import check_writable
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import sample_z
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import judge
-from styleclip_rt.runtime.editor import Editor, EditResult, to_pil
-from styleclip_rt.runtime.results import check_writable
 
 REPORT_PROMPTS = (
     "dark skin",
@@ -163,7 +163,9 @@ def run_study(
         chosen = seeds_without(editor, prompt, seeds) if fresh_faces else list(range(seeds))
         for space in spaces:
             for seed in chosen:
-                rows.append(run_edit(editor, prompt, space, seed, _folder(out, prompt, space, seed)))
+                rows.append(
+                    run_edit(editor, prompt, space, seed, _folder(out, prompt, space, seed))
+                )
     write_report(rows, out)
     return rows
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.tiny import tiny_bundle
+from styleclip_rt.runtime import editor as editor_module
 
 from styleclip_rt import cli
-from styleclip_rt.runtime import editor as editor_module
+from tests.tiny import tiny_bundle
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from tests.tiny import tiny_generator
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import SPACES, Space, Whitening, fold, rows_of, sample_z, unfold
+from tests.tiny import tiny_generator
 
 
 def test_fold_undoes_unfold() -> None:

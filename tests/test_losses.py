@@ -1,4 +1,5 @@
 import torch
+
 from styleclip_rt.losses import Preservation, RegionPrior, Views, length_across
 
 
@@ -23,7 +24,9 @@ def test_length_across_is_what_pythagoras_leaves() -> None:
     along = (change * direction).sum(dim=1)
     across = length_across(change, direction)
     torch.testing.assert_close(along.square() + across, change.square().sum(dim=1))
-    torch.testing.assert_close(length_across(direction, direction), torch.zeros(5), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        length_across(direction, direction), torch.zeros(5), atol=1e-6, rtol=0
+    )
 
 
 def test_preservation_counts_only_where_it_is_weighted() -> None:

@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import platformdirs
-from torch import nn
 
 from styleclip_rt.checkpoints import (
     draft_heads,
@@ -28,7 +28,11 @@ from styleclip_rt.checkpoints import (
 )
 from styleclip_rt.errors import BundleError, StyleClipError
 from styleclip_rt.losses import RegionPrior
+from styleclip_rt.models.arcface import ArcFace
+from styleclip_rt.models.clip import CLIP
+from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
+from styleclip_rt.models.stylegan2 import StyleGAN2
 from styleclip_rt.pull import SOURCES, fetch, sha256_of
 
 FORMAT = "styleclip-rt-bundle/1"
@@ -104,9 +108,9 @@ class Bundle:
 
     name: str
     manifest: Manifest
-    generator: nn.Module
-    clip: nn.Module
-    identity: nn.Module
+    generator: StyleGAN2 | MobileStyleGAN
+    clip: CLIP
+    identity: ArcFace | InceptionResnetV1
     known_tokens: frozenset[int] | None = None
     region_prior: RegionPrior | None = None
 
@@ -173,15 +177,17 @@ def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
     if name not in SOURCES:  # pulling has just checked the others
         _check_hashes(folder, manifest)
     networks = {role: _READERS[role](_path(folder, manifest.files[role])) for role in ROLES}
-    generator = networks["generator"]
+    generator = cast(StyleGAN2 | MobileStyleGAN, networks["generator"])
     if DRAFT_HEAD in manifest.files and isinstance(generator, MobileStyleGAN):
         draft_head = _path(folder, manifest.files[DRAFT_HEAD])
-        networks["generator"] = draft_heads.attach(generator, draft_head)
+        generator = draft_heads.attach(generator, draft_head)
     prior = manifest.files.get(REGION_PRIOR)
     return Bundle(
         manifest.name,
         manifest,
-        **networks,
+        generator,
+        cast(CLIP, networks["clip"]),
+        cast(ArcFace | InceptionResnetV1, networks["identity"]),
         known_tokens=_known_tokens(folder, manifest),
         region_prior=None if prior is None else region_prior.load(_path(folder, prior)),
     )

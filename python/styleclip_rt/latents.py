@@ -27,8 +27,9 @@ class Generator(Protocol):
     resolution: int
     n_latent: int
     latent_dim: int
-    mean_latent: Tensor
 
+    @property
+    def mean_latent(self) -> Tensor: ...
     @property
     def layer_groups(self) -> dict[str, range]: ...
     def mapping(self, z: Tensor, truncation_psi: float = ...) -> Tensor: ...
@@ -167,14 +168,14 @@ class Space:
             return self.start[:, self.rows] + offset
         if self.name == "w+":
             # The first row moves all rows alike. The generator was trained on equal rows, so a
-            # shared move draws natural faces, while rows moved apart soon draw what only fools CLIP.
+            # shared move draws natural faces; rows moved apart soon draw what only fools CLIP.
             offset = offset[:, :1] + ROW_FREEDOM * offset[:, 1:]
         return fold(self._p[:, self.rows] + offset @ self.whitening.axes)
 
     def _moved_styles(self, offset: Tensor) -> list[Tensor]:
         styles = list(self._styles)
         widths = [self._styles[i].shape[1] for i in self.rows]
-        for row, part in zip(self.rows, offset.split(widths, dim=1), strict=True):
+        for row, part in zip(self.rows, torch.split(offset, widths, dim=1), strict=True):
             scale = 1.0 if self._style_scale is None else self._style_scale[row]
             styles[row] = styles[row] + part * scale
         return styles

@@ -1,7 +1,7 @@
 """What an edit minimises.
 
-StyleCLIP (Patashnik et al. 2021, equation 1): CLIP distance + l2 |latent - start|^2 + identity. Added
-here: what the prompt does not speak of should stay, in pixels and in CLIP's own embedding.
+StyleCLIP (Patashnik et al. 2021, equation 1): CLIP distance + l2 |latent - start|^2 + identity.
+Added here: what the prompt does not speak of should stay, in pixels and in CLIP's own embedding.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
 
 SHARPNESS = 20.0
 

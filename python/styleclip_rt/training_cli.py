@@ -92,7 +92,7 @@ def train_id(faces: Path, out: Path, steps: int, seed: int) -> None:
     _, rows = labelled.split()
     images = torch.from_numpy(labelled.images[rows]).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
-        embedding = torch.cat([model.encode(part) for part in images.split(64)])
+        embedding = torch.cat([model.encode(part) for part in torch.split(images, 64)])
     _report(out, verification(embedding, labelled.face[rows]))
 
 

@@ -2,12 +2,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.tiny import tiny_generator
 from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.mobile_stylegan import haar_idwt2d
+from tests.tiny import tiny_generator
 
 
 def direct_idwt(x: Tensor) -> Tensor:

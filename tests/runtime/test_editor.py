@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tests.tiny import tiny_bundle
+from styleclip_rt.runtime.editor import Editor, learning_rate_factor
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.runtime.editor import Editor, learning_rate_factor
+from tests.tiny import tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,9 @@ def test_a_batch_is_the_single_edits(editor: Editor) -> None:
 
 def test_frozen_layers_stay(editor: Editor) -> None:
     result = editor.edit("red hair", seed=1, layers="fine", draft=0)
-    w = editor.generator.mapping(torch.randn(1, 16, generator=torch.Generator().manual_seed(1)), 0.7)
+    w = editor.generator.mapping(
+        torch.randn(1, 16, generator=torch.Generator().manual_seed(1)), 0.7
+    )
     fine = editor.generator.layer_groups["fine"]
     for row in range(editor.generator.n_latent):
         assert torch.allclose(result.latent[0, row], w[0], atol=1e-6) == (row not in fine)

@@ -1,7 +1,7 @@
 """Read MobileStyleGAN from the OpenVINO IR (v10) that PyPI's `random-face` ships.
 
-An IR is an XML graph beside a file of raw constants. Only names, offsets and edges are read; nothing
-is executed. The constants are float32, so nothing is lost to half precision.
+An IR is an XML graph beside a file of raw constants. Only names, offsets and edges are read;
+nothing is executed. The constants are float32, so nothing is lost to half precision.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -41,7 +41,9 @@ class _Graph:
         self.name = {str(node.get("id")): str(node.get("name")) for node in layers}
         self.inputs: dict[str, list[str]] = {}
         for edge in sorted(edges, key=lambda e: int(e.get("to-port", "0"))):
-            self.inputs.setdefault(str(edge.get("to-layer")), []).append(str(edge.get("from-layer")))
+            self.inputs.setdefault(str(edge.get("to-layer")), []).append(
+                str(edge.get("from-layer"))
+            )
         self.constants: dict[str, Tensor] = {}
         for node in layers:
             data = node.find("data")

@@ -102,7 +102,8 @@ class WaveletBlock(nn.Module):
         """[N, C_in, H, W] and three styles -> [N, C_out, 2H, 2W]."""
         x = haar_idwt2d(_scale(x, up))
         x = self.conv1(_scale(x, style1))
-        return self.conv2(_scale(x, style2))
+        features: Tensor = self.conv2(_scale(x, style2))
+        return features
 
 
 class DraftHead(nn.Module):
@@ -159,10 +160,7 @@ class MobileStyleGAN(nn.Module):
         self.image_affine = nn.Linear(config.latent_dim, config.channels[-1])
         self.to_wavelets = nn.Conv2d(config.channels[-1], 12, 1)
         self.draft_heads = nn.ModuleDict(
-            {
-                str(size): self._draft_head(config, size)
-                for size in config.draft_resolutions
-            }
+            {str(size): self._draft_head(config, size) for size in config.draft_resolutions}
         )
         self.requires_grad_(False)
 
@@ -205,9 +203,7 @@ class MobileStyleGAN(nn.Module):
         """w+ [N, n_latent, latent_dim] -> StyleSpace: one tensor [N, channels] a row."""
         return [layer(w_plus[:, i]) for i, layer in enumerate(self.affines())]
 
-    def synthesis(
-        self, latent: Tensor | Sequence[Tensor], resolution: int | None = None
-    ) -> Tensor:
+    def synthesis(self, latent: Tensor | Sequence[Tensor], resolution: int | None = None) -> Tensor:
         """Draw the image (noise is a stored constant, so the same latent gives the same image).
 
         Args:
@@ -230,7 +226,7 @@ class MobileStyleGAN(nn.Module):
         if draft is not None:
             image = self.draft(self.features(latent, draft), latent)
             return image if draft == resolution else F.avg_pool2d(image, draft // resolution)
-        wavelets = self.to_wavelets(_scale(self.features(latent), latent[-1]))
+        wavelets: Tensor = self.to_wavelets(_scale(self.features(latent), latent[-1]))
         if resolution == self.resolution // 2:
             return 0.5 * wavelets[:, :3]
         return haar_idwt2d(wavelets)
@@ -238,7 +234,7 @@ class MobileStyleGAN(nn.Module):
     def features(self, styles: Sequence[Tensor], resolution: int | None = None) -> Tensor:
         """StyleSpace -> the features [N, C, resolution, resolution] of one block (the last)."""
         constant = self.constant.expand(styles[0].shape[0], -1, -1, -1)
-        x = self.first_conv(_scale(constant, styles[0])) + self.first_noise
+        x: Tensor = self.first_conv(_scale(constant, styles[0])) + self.first_noise
         x = F.leaky_relu(x, LEAK)
         for i, block in enumerate(self.blocks):
             if x.shape[-1] == resolution:

@@ -1,7 +1,7 @@
 """Captions for FaceCLIP: what can be said of a face, in how many ways.
 
-An attribute is one fact about a face, true, false or unknown of each image. A caption is one or more
-attributes in words; it is true of an image when all of them are.
+An attribute is one fact about a face, true, false or unknown of each image. A caption is one or
+more attributes in words; it is true of an image when all of them are.
 """
 
 import random
@@ -18,11 +18,19 @@ def _coloured_hair(*colours: str) -> tuple[str, ...]:
 
 
 PHRASES: Mapping[str, tuple[str, ...]] = {
-    "hair_black": _coloured_hair("black", "jet black", "dark black") + ("dark hair", "raven hair"),
-    "hair_brown": _coloured_hair("brown", "dark brown", "chestnut") + ("a brunette", "brunette hair"),
-    "hair_blond": _coloured_hair("blond", "blonde", "golden", "light")
-    + ("a blonde", "fair hair", "yellow hair"),
-    "hair_red": _coloured_hair("red", "ginger", "auburn", "orange", "copper") + ("a redhead",),
+    "hair_black": (*_coloured_hair("black", "jet black", "dark black"), "dark hair", "raven hair"),
+    "hair_brown": (
+        *_coloured_hair("brown", "dark brown", "chestnut"),
+        "a brunette",
+        "brunette hair",
+    ),
+    "hair_blond": (
+        *_coloured_hair("blond", "blonde", "golden", "light"),
+        "a blonde",
+        "fair hair",
+        "yellow hair",
+    ),
+    "hair_red": (*_coloured_hair("red", "ginger", "auburn", "orange", "copper"), "a redhead"),
     "hair_grey": _coloured_hair("grey", "gray", "white", "silver"),
     "hair_green": _coloured_hair("green", "bright green", "dark green"),
     "hair_blue": _coloured_hair("blue", "bright blue", "dark blue"),
@@ -89,7 +97,14 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
         "a bushy moustache",
         "a dark moustache",
     ),
-    "beard": ("a beard", "a full beard", "bearded", "a thick beard", "facial hair", "a bushy beard"),
+    "beard": (
+        "a beard",
+        "a full beard",
+        "bearded",
+        "a thick beard",
+        "facial hair",
+        "a bushy beard",
+    ),
     "shaven": ("clean shaven", "no beard", "no facial hair", "a smooth chin"),
     "glasses": ("glasses", "wearing glasses", "eyeglasses", "spectacles", "a pair of glasses"),
     "smiling": (
@@ -119,7 +134,14 @@ PHRASES: Mapping[str, tuple[str, ...]] = {
     "woman": ("a woman", "female", "a lady", "feminine", "a female face", "a girl"),
 }
 
-NEUTRAL = ("a face", "a photo of a face", "a person", "a portrait", "a photo of a person", "a human")
+NEUTRAL = (
+    "a face",
+    "a photo of a face",
+    "a person",
+    "a portrait",
+    "a photo of a person",
+    "a human",
+)
 
 _TEMPLATES = (
     "{}",

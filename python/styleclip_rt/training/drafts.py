@@ -94,7 +94,7 @@ def _fit_head(
         y = torch.cat([targets[i][window] for i in chosen.tolist()])
         loss = F.l1_loss(head(x, up[chosen], styles[-1][chosen]), y)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         bar.set_postfix(l1=f"{loss.item():.4f}")

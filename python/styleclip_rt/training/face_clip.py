@@ -1,9 +1,9 @@
 """Train FaceCLIP: a small CLIP on labelled faces of the default generator.
 
 With a few dozen attributes most captions are true of many images of a batch, so the usual
-one-to-one InfoNCE would call true pairs false. The loss is therefore SigLIP's pairwise sigmoid (Zhai
-et al. 2023) with a caption positive for every image that it is true of, and silent where the truth
-is unknown.
+one-to-one InfoNCE would call true pairs false. The loss is therefore SigLIP's pairwise sigmoid
+(Zhai et al. 2023) with a caption positive for every image that it is true of, and silent where the
+truth is unknown.
 """
 
 import json
@@ -12,6 +12,7 @@ import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -160,7 +161,7 @@ class FaceClipTrainer:
         self.faces, self.folder, self.steps, self.batch = faces, folder, steps, batch
         self.seed, self.step = seed, 0
         self.train_rows, self.test_rows = faces.split()
-        self.model = CLIP(config).to(memory_format=torch.channels_last)
+        self.model = cast(CLIP, cast(Any, CLIP(config)).to(memory_format=torch.channels_last))
         with torch.no_grad():
             self.model.logit_scale.fill_(math.log(10))
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
@@ -212,7 +213,7 @@ class FaceClipTrainer:
         pixels = augment(images, random_).contiguous(memory_format=torch.channels_last)
         loss = pair_loss(self.model(pixels, tokens), pair_truth(truth, meanings))
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.schedule.step()

@@ -98,7 +98,7 @@ def train_face_id(
         relation = F.mse_loss(embedding @ embedding.T, wanted)
         loss = arc + 20 * relation
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         bar.set_postfix(arc=f"{arc.item():.2f}", relation=f"{relation.item():.4f}", refresh=False)

@@ -1,7 +1,7 @@
 """The training set of FaceCLIP and FaceID, from the generator and the label models alone.
 
-Stages leave files in one folder and are skipped where these exist, so a run that was stopped goes on
-with the stage that it was in: `random.npy`, `random_measures.npz`, `pushed.npy`,
+Stages leave files in one folder and are skipped where these exist, so a run that was stopped goes
+on with the stage that it was in: `random.npy`, `random_measures.npz`, `pushed.npy`,
 `pushed_measures.npz`, then `images.npy`, `truth.npy`, `face.npy` and `identity.npy`.
 """
 
@@ -105,8 +105,9 @@ def _goals(count: int, seed: int) -> list[tuple[str, float]]:
 def _drawn(generator: MobileStyleGAN, w: Tensor, resolution: int, path: Path) -> np.ndarray:
     """uint8 [N, DRAW_SIZE, DRAW_SIZE, 3], drawn at `resolution` and reduced by area."""
     if path.exists():
-        return np.load(path)
-    images = np.empty((len(w), DRAW_SIZE, DRAW_SIZE, 3), np.uint8)
+        stored: np.ndarray = np.load(path)
+        return stored
+    images: np.ndarray = np.empty((len(w), DRAW_SIZE, DRAW_SIZE, 3), np.uint8)
     with torch.inference_mode():
         for i in tqdm(range(len(w)), desc="drawing faces", unit="face"):
             image = generator.synthesis(w[i : i + 1], resolution)

@@ -108,9 +108,7 @@ def measure_faces(images: np.ndarray, teachers: Teachers) -> dict[str, np.ndarra
     return {key: torch.cat([part[key] for part in parts]).numpy() for key in parts[0]}
 
 
-def natural_truth(
-    m: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def natural_truth(m: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray]) -> np.ndarray:
     """What is true of unpainted faces: int8 [N, len(ATTRIBUTES)] of 1, 0, -1 (unknown).
 
     Where a measure has no natural unit, "much" means much among `reference`: the measures of faces
@@ -167,7 +165,9 @@ def natural_truth(
     tex, dark = m["moustache_texture"], m["moustache_darkness"]
     say(
         "moustache",
-        adult_man & (dark > quantile("moustache_darkness", 0.93)) & (tex > quantile("moustache_texture", 0.85)),
+        adult_man
+        & (dark > quantile("moustache_darkness", 0.93))
+        & (tex > quantile("moustache_texture", 0.85)),
         woman | (dark < quantile("moustache_darkness", 0.6)),
     )
     beard_dark, beard_tex = m["beard_darkness"], m["beard_texture"]
@@ -202,7 +202,7 @@ def paint_variants(
     folder: Path,
     seed: int = 0,
 ) -> None:
-    """Write the training set: each face as it is and `variants` times with one or two painted looks.
+    """Write the training set: each face as it is, and `variants` times with painted looks on it.
 
     Writes `images.npy` uint8 [V, 112, 112, 3], `truth.npy` int8 and `face.npy` int64 to `folder`.
     """
