@@ -56,7 +56,8 @@ def shipped(weights, tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "face_clip.safetensors").symlink_to(weights["clip"])
     (folder / "face_id.safetensors").symlink_to(weights["identity"])
-    (folder / "draft_head.safetensors").symlink_to(bundles._SHIPPED / "draft_head.safetensors")
+    for name in ("draft_head.safetensors", "region_prior.safetensors"):
+        (folder / name).symlink_to(bundles._SHIPPED / name)
     monkeypatch.setattr(bundles, "_SHIPPED", folder)
     return folder
 
@@ -268,7 +269,7 @@ def test_recipes_of_the_package():
         roles = sources.keys() | recipe.files.keys()
         assert recipe.name == name
         assert roles >= {"generator", "clip", "identity"}
-        assert recipe.licences.keys() == roles - {"known_tokens"}
+        assert recipe.licences.keys() == roles - {"known_tokens", "region_prior"}
         EditSettings(**recipe.defaults)
 
 
@@ -279,6 +280,15 @@ def test_known_tokens_come_with_the_shipped_clip(weights, shipped):
     assert load_bundle("borrowing").known_tokens == {3, 5, 8}
     create("own", weights["generator"], weights["clip"])
     assert load_bundle("own").known_tokens is None
+
+
+def test_the_region_prior_belongs_to_the_shipped_clip(weights, shipped):
+    create("borrowing", weights["generator"])
+    prior = load_bundle("borrowing").region_prior
+    assert "red lipstick" in prior.phrases
+    assert prior.maps.shape[0] == len(prior.phrases)
+    create("own", weights["generator"], weights["clip"])
+    assert load_bundle("own").region_prior is None
 
 
 def test_cache_lies_where_the_platform_keeps_caches(monkeypatch, tmp_path):
