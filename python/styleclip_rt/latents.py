@@ -99,7 +99,7 @@ class Space:
         start: w+ [N, n_latent, latent_dim].
         z: the start in z [N, latent_dim], only for space z.
         rows: rows of w+ that may move.
-        whiten: measure w, w+ and s offsets in standard deviations.
+        whitening: measure w, w+ and s offsets in standard deviations; None for plain offsets.
 
     Raises:
         StyleClipError: an unknown space, or z without a z to start from.

@@ -2,15 +2,13 @@
 the generator's weights."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from safetensors.torch import save as serialise
 
-from styleclip_rt.checkpoints.native import FORMAT, read_metadata
+from styleclip_rt.checkpoints import native
 from styleclip_rt.checkpoints.state import fill
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
@@ -21,22 +19,9 @@ _PREFIX = "draft_heads."
 
 def save(generator: MobileStyleGAN, path: Path) -> None:
     """Write the draft heads of `generator` to `path`, atomically."""
-    state = {
-        key: value.contiguous()
-        for key, value in generator.state_dict().items()
-        if key.startswith(_PREFIX)
-    }
-    metadata = {
-        "format": FORMAT,
-        "architecture": ARCHITECTURE,
-        "config": json.dumps({"draft_resolutions": generator.config.draft_resolutions}),
-    }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(serialise(state, metadata))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    state = {k: v for k, v in generator.state_dict().items() if k.startswith(_PREFIX)}
+    resolutions = generator.config.draft_resolutions
+    native.write(state, path, ARCHITECTURE, {"draft_resolutions": resolutions})
 
 
 def attach(generator: MobileStyleGAN, path: Path) -> MobileStyleGAN:
@@ -45,7 +30,7 @@ def attach(generator: MobileStyleGAN, path: Path) -> MobileStyleGAN:
     Raises:
         CheckpointError: the file is broken, is of another kind, or fits another generator.
     """
-    metadata = read_metadata(path)
+    metadata = native.read_metadata(path)
     if metadata.get("architecture") != ARCHITECTURE:
         raise CheckpointError(f"{path} does not hold draft heads; install the package again.")
     try:

@@ -10,12 +10,13 @@ import json
 import os
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
-from torch import nn
+from torch import Tensor, nn
 
 from styleclip_rt.checkpoints.state import fill
 from styleclip_rt.errors import CheckpointError
@@ -52,20 +53,28 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     Raises CheckpointError if the model is not one of this package's or the file cannot be
     written; whatever stood at ``path`` before is then still there.
     """
-    path = Path(path)
-    metadata = {
-        "format": FORMAT,
-        "architecture": architecture_of(model),
-        "config": json.dumps(dataclasses.asdict(typing.cast(typing.Any, model.config))),
-    }
+    architecture = architecture_of(model)
+    config = dataclasses.asdict(typing.cast(typing.Any, model.config))
+    write(model.state_dict(), Path(path), architecture, config)
+
+
+def write(
+    state: Mapping[str, Tensor], path: Path, architecture: str, config: Mapping[str, object]
+) -> None:
+    """Write tensors in their own dtype to ``path``, atomically, as what ``read_metadata`` tells.
+
+    Raises CheckpointError if the file cannot be written; whatever stood there before is then
+    still there.
+    """
+    metadata = {"format": FORMAT, "architecture": architecture, "config": json.dumps(config)}
     # safetensors refuses tensors that share storage, so each gets its own.
-    state = {
+    own = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in model.state_dict().items()
+        for key, value in state.items()
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(serialise(state, metadata))
+        temporary.write_bytes(serialise(own, metadata))
         os.replace(temporary, path)
     except OSError as error:
         raise CheckpointError(

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from styleclip_rt.checkpoints.native import FORMAT, read_metadata
+from styleclip_rt.checkpoints import native
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.losses import RegionPrior
 
@@ -15,14 +15,7 @@ ARCHITECTURE = "region_prior"
 
 def save(prior: RegionPrior, path: Path) -> None:
     """Write `prior` to `path`, atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    metadata = {
-        "format": FORMAT,
-        "architecture": ARCHITECTURE,
-        "config": json.dumps({"phrases": prior.phrases}),
-    }
-    save_file({"maps": prior.maps.half().contiguous()}, temporary, metadata)
-    temporary.replace(path)
+    native.write({"maps": prior.maps.half()}, path, ARCHITECTURE, {"phrases": prior.phrases})
 
 
 def load(path: Path) -> RegionPrior:
@@ -31,7 +24,7 @@ def load(path: Path) -> RegionPrior:
     Raises:
         CheckpointError: the file is broken or of another kind.
     """
-    metadata = read_metadata(path)
+    metadata = native.read_metadata(path)
     if metadata.get("architecture") != ARCHITECTURE:
         raise CheckpointError(f"{path} holds no region prior; install the package again.")
     try:
