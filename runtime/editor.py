@@ -11,80 +11,24 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from styleclip_rt.bundle import Bundle, load_bundle
+from styleclip_rt.edit_settings import (
+    EditSettings,
+    adam_schedule,
+    learning_rate_factor,
+    loss_weights,
+)
+from styleclip_rt.edit_step import LOSSES, EditStep, StepState
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
-from styleclip_rt.losses import Preservation, Views, length_across
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.views import random_views
 
 NEUTRAL_PROMPT = "a face"
 MAX_PROMPT_LENGTH = 1000
-HISTORY_FIELDS = ("total", "clip", "id", "l2", "preserve", "across", "lr")
-
-
-@dataclass(frozen=True)
-class EditSettings:
-    """How an edit is made; a bundle's manifest carries the values tuned for it.
-
-    Attributes:
-        space: what moves: "z", "w", "w+" or "s" (StyleSpace).
-        layers: which layer groups of w+ may move, comma-separated.
-        steps: optimiser steps, at least 1.
-        learning_rate: Adam's peak rate; ramps up over the first 5 % of the steps and down, as a
-            cosine, over the last 25 % (StyleGAN2's projector schedule, as in StyleCLIP).
-        clip: "absolute" (cosine of image and prompt) or "directional" (cosine of the change of the
-            image embedding and the change of text from "a face" to the prompt).
-        clip_target: the cosine to reach; the CLIP loss is what is missing to it, so that a look
-            that comes easily is not overdone. 1 is StyleCLIP's 1 - cosine.
-        l2: weight of |latent - start|^2.
-        id: weight of 1 - cosine of the identity embeddings.
-        preserve: weight of the change of pixels and structure where the prompt says nothing.
-        across: weight of the embedding's change that is not along the text's direction.
-        whiten: measure latent offsets in standard deviations of the generator's own latents.
-        truncation_psi: of the face drawn from a seed.
-        views: augmented views that the CLIP loss averages over.
-        view_strength: how far the views vary, 0 to 1.
-        draft: resolution in px that the loop draws at; 0 for the full one.
-        mode: "edit", or "generate": no tie to the start (no l2, identity or preservation).
-        patience: stop when the total has not improved for so many steps; 0 never.
-    """
-
-    space: str = "w+"
-    layers: str = "coarse,middle,fine"
-    steps: int = 100
-    learning_rate: float = 0.1
-    clip: str = "absolute"
-    clip_target: float = 1.0
-    l2: float = 0.001
-    id: float = 0.008
-    preserve: float = 0.0
-    across: float = 0.0
-    whiten: bool = False
-    truncation_psi: float = 0.7
-    views: int = 1
-    view_strength: float = 0.1
-    draft: int = 0
-    mode: str = "edit"
-    patience: int = 0
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.steps, int) or self.steps < 1:
-            raise StyleClipError(f"steps must be a whole number of at least 1, not {self.steps}.")
-        for name in ("l2", "id", "preserve", "across", "view_strength", "patience", "draft"):
-            if not getattr(self, name) >= 0:
-                raise StyleClipError(f"{name} must not be negative, but is {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise StyleClipError(f"learning_rate must be positive, not {self.learning_rate}.")
-        if self.views < 1:
-            raise StyleClipError(f"views must be at least 1, not {self.views}.")
-        for name, known in (("clip", ("absolute", "directional")), ("mode", ("edit", "generate"))):
-            if getattr(self, name) not in known:
-                raise StyleClipError(
-                    f"unknown {name} {getattr(self, name)!r}: choose {' or '.join(known)}."
-                )
+HISTORY_FIELDS = (*LOSSES, "lr")
 
 
 @dataclass
@@ -125,14 +69,6 @@ class EditResult:
         from styleclip_rt.runtime.results import save_result
 
         return save_result(self, Path(folder))
-
-
-def learning_rate_factor(step: int, steps: int) -> float:
-    """StyleGAN2's projector schedule: up over 5 % of the steps, down as a cosine over 25 %."""
-    t = step / steps
-    down = min(1.0, (1.0 - t) / 0.25)
-    down = 0.5 - 0.5 * float(torch.cos(torch.tensor(down * torch.pi)))
-    return down * min(1.0, (step + 1) / max(1.0, 0.05 * steps))
 
 
 class Editor:
@@ -365,88 +301,57 @@ class _Run:
         start: Tensor,
     ) -> None:
         self.editor, self.settings = editor, settings
-        self.draft = settings.draft or editor.generator.resolution
+        device = start.device
+        self.edit_step = EditStep(
+            editor.generator, editor.clip, editor.identity, settings, editor.precision
+        )
         rows = rows_of(editor.generator, settings.layers)
         whitening = editor.whitening() if settings.whiten else None
         self.space = Space(editor.generator, settings.space, start, rows, z, whitening)
-        self.offset = self.space.zero().requires_grad_(True)
-        self.optimiser = torch.optim.Adam([self.offset], lr=settings.learning_rate)
-        self.text, neutral = texts[:-1], texts[-1:]
-        self.direction = F.normalize(self.text - neutral, dim=1)
-        self.views = Views(settings.views, settings.view_strength, seed=0)
-        self.history: list[dict[str, Tensor]] = []
-        self.best_total = torch.full((start.shape[0],), torch.inf, device=start.device)
-        self.best_offset = self.offset.detach().clone()
-        self.since_best = 0
+        self.state = StepState.zero(self.space)
         with torch.no_grad():
-            original = self._draw(start)
-            self.original_embedding = editor.clip.encode_image(original)
-            self.original_identity = editor.identity.encode(original)
-        self.preservation = Preservation(original, 1 - editor.relevance(self.text))
+            text, neutral = texts[:-1], texts[-1:]
+            relevance = editor.relevance(text)
+            self.targets = self.edit_step.targets(start, text, neutral, relevance)
+        self.weights = torch.tensor(loss_weights(settings), device=device)
+        self.schedule = torch.tensor(adam_schedule(settings), device=device)
+        self.views = torch.from_numpy(
+            random_views(settings.steps, settings.views, settings.view_strength)
+        ).to(device)
+        self.history: list[dict[str, Tensor]] = []
+        self.best_total = torch.full((start.shape[0],), torch.inf, device=device)
+        self.best_offset = self.state.offset
+        self.since_best = 0
 
-    def _draw(self, latent: Tensor | list[Tensor]) -> Tensor:
-        with torch.autocast(
-            self.offset.device.type, torch.bfloat16, enabled=self.editor.precision == "bf16"
-        ):
-            image = self.editor.generator.synthesis(latent, self.draft)
-        return image.float() * 0.5 + 0.5
+    @property
+    def offset(self) -> Tensor:
+        """Where the optimisation stands."""
+        return self.state.offset
 
     def step(self, step: int) -> Tensor:
         """One Adam step; returns the drafts that it judged, [N, 3, H, W] in [0, 1]."""
         s = self.settings
+        judged = self.state.offset
+        self.state, losses, image = self.edit_step(
+            self.space,
+            self.state,
+            self.targets,
+            self.weights,
+            self.schedule[step],
+            self.views[step],
+        )
+        self._keep_best(losses["total"], judged)
         rate = s.learning_rate * learning_rate_factor(step, s.steps)
-        self.optimiser.param_groups[0]["lr"] = rate
-        image = self._draw(self.space.latent(self.offset))
-        losses = self._losses(image)
-        total = losses["clip"]
-        if s.mode == "edit":
-            total = (
-                total
-                + s.id * losses["id"]
-                + s.l2 * losses["l2"]
-                + s.preserve * losses["preserve"]
-                + s.across * losses["across"]
-            )
-        self._keep_best(total.detach())
-        self.optimiser.zero_grad(set_to_none=True)
-        total.sum().backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        row = {"total": total, **losses, "lr": torch.full_like(total, rate)}
-        self.history.append({k: row[k].detach().cpu() for k in HISTORY_FIELDS})
-        return image.detach().clamp(0, 1)
+        row = losses | {"lr": torch.full_like(losses["total"], rate)}
+        self.history.append({k: row[k].cpu() for k in HISTORY_FIELDS})
+        return image.clamp(0, 1)
 
-    def _losses(self, image: Tensor) -> dict[str, Tensor]:
-        """Every term [N], unweighted; those that cannot matter are zero."""
-        s, count = self.settings, image.shape[0]
-        small = F.adaptive_avg_pool2d(image, self.editor.clip.image_resolution)
-        embedding = self.editor.clip.encode_image(self.views(small))
-        embedding = embedding.view(s.views, count, -1)
-        change = embedding - self.original_embedding
-        across = length_across(change.mean(dim=0), self.direction)
-        if s.clip == "absolute":
-            reached = (embedding * self.text).sum(dim=2).mean(dim=0)
-        else:
-            reached = F.cosine_similarity(change.mean(dim=0), self.direction, dim=1)
-        clip = F.relu(s.clip_target - reached)
-        zero = torch.zeros_like(clip)
-        tied = s.mode == "edit"
-        identity = zero
-        if tied and s.id > 0:
-            identity = 1 - (self.editor.identity.encode(image) * self.original_identity).sum(dim=1)
-        return {
-            "clip": clip,
-            "id": identity,
-            "l2": self.offset.square().flatten(1).sum(dim=1),
-            "preserve": self.preservation(image) if tied and s.preserve > 0 else zero,
-            "across": across,
-        }
-
-    def _keep_best(self, total: Tensor) -> None:
+    def _keep_best(self, total: Tensor, offset: Tensor) -> None:
         better = total < self.best_total
         self.since_best = 0 if bool(better.any()) else self.since_best + 1
         self.best_total = torch.where(better, total, self.best_total)
-        shape = (-1,) + (1,) * (self.offset.dim() - 1)
-        self.best_offset = torch.where(better.view(shape), self.offset.detach(), self.best_offset)
+        shape = (-1,) + (1,) * (offset.dim() - 1)
+        self.best_offset = torch.where(better.view(shape), offset, self.best_offset)
 
     def stalled(self, patience: int) -> bool:
         """No face of the batch has improved for `patience` steps."""
@@ -455,7 +360,6 @@ class _Run:
     @torch.no_grad()
     def result(self, offset: Tensor) -> tuple[Tensor, Tensor]:
         """Full-size images [N, 3, H, W] in [0, 1] and the latents to save."""
-        offset = offset.detach()
         return self.editor.draw(self.space.latent(offset)), self.space.w_plus(offset)
 
 

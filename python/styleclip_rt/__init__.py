@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from styleclip_rt.runtime.editor import Editor, EditResult, EditSettings
+    from styleclip_rt.edit_settings import EditSettings
+    from styleclip_rt.runtime.editor import Editor, EditResult
 
 __all__ = ["EditResult", "EditSettings", "Editor"]
 __version__ = "0.1.0"
@@ -11,6 +12,10 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     # Importing torch takes a second, which `styleclip --help` need not wait for.
+    if name == "EditSettings":
+        from styleclip_rt.edit_settings import EditSettings
+
+        return EditSettings
     if name in __all__:
         from styleclip_rt.runtime import editor
 

@@ -71,7 +71,7 @@ class Manifest:
         summary: one or two sentences for a listing.
         files: role (generator, clip, identity, draft_head, known_tokens) -> file.
         defaults: settings of an edit tuned for this bundle, by the names that
-            `styleclip_rt.runtime.editor.EditSettings` gives them.
+            `styleclip_rt.edit_settings.EditSettings` gives them.
         licences: role -> licence and origin.
     """
 

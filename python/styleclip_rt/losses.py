@@ -5,56 +5,13 @@ Added here: what the prompt does not speak of should stay, in pixels and in CLIP
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 SHARPNESS = 20.0
-
-
-class Views:
-    """Random views of one image: crop, scale, perspective, colour.
-
-    A small image tower is easy to fool with patterns that survive only in one exact alignment;
-    averaging over views takes them away.
-    """
-
-    def __init__(self, count: int, strength: float, seed: int) -> None:
-        self.count, self.strength = count, strength
-        self._random = torch.Generator().manual_seed(seed)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """[N, 3, H, W] in [0, 1] -> [count * N, 3, H, W], view-major; the first view is plain."""
-        views = [images]
-        for _ in range(self.count - 1):
-            views.append(self._view(images))
-        return torch.cat(views)
-
-    def _uniform(self, *shape: int) -> Tensor:
-        return torch.rand(*shape, generator=self._random) * 2 - 1
-
-    def _view(self, images: Tensor) -> Tensor:
-        n, _, height, width = images.shape
-        s = self.strength
-        zoom = 1 - 0.5 * s + 0.5 * s * self._uniform(1)
-        homography = torch.eye(3)
-        homography[:2, :2] = torch.eye(2) * zoom + 0.3 * s * self._uniform(2, 2) * 0.5
-        homography[:2, 2] = 0.5 * s * self._uniform(2)
-        homography[2, :2] = 0.3 * s * self._uniform(2)
-        ys = torch.linspace(-1 + 1 / height, 1 - 1 / height, height)
-        xs = torch.linspace(-1 + 1 / width, 1 - 1 / width, width)
-        y, x = torch.meshgrid(ys, xs, indexing="ij")
-        points = torch.stack((x, y, torch.ones_like(x)), dim=-1) @ homography.T
-        grid = (points[..., :2] / points[..., 2:]).to(images)
-        view = F.grid_sample(
-            images,
-            grid.expand(n, -1, -1, -1),
-            padding_mode="reflection",
-            align_corners=False,
-        )
-        gain = (1 + 0.3 * s * self._uniform(1, 3, 1, 1)).to(images)
-        return view * gain + (0.1 * s * self._uniform(1, 3, 1, 1)).to(images)
 
 
 def length_across(change: Tensor, direction: Tensor) -> Tensor:
@@ -70,36 +27,43 @@ def luminance(image: Tensor) -> Tensor:
     return (image * weights).sum(dim=1, keepdim=True)
 
 
-class Preservation:
+class Preservation(NamedTuple):
     """Distance to the original, weighted by how little the prompt is about a place.
 
     L1 of pixels at 32 px (colour and light) plus L1 of luminance gradients at 128 px (structure).
+    The fields are what it needs of the original; `of` computes them.
     """
 
-    def __init__(self, original: Tensor, weight: Tensor) -> None:
+    low: Tensor
+    gradients: Tensor
+    low_weight: Tensor
+    gradient_weight: Tensor
+
+    @classmethod
+    def of(cls, original: Tensor, weight: Tensor) -> "Preservation":
         """original [N, 3, H, W] in [0, 1]; weight [N, 1, h, w] in [0, 1]."""
-        self._low, self._gradients = self._parts(original)
-        self._low_weight = F.adaptive_avg_pool2d(weight, self._low.shape[-1])
-        self._gradient_weight = F.interpolate(
-            weight, self._gradients.shape[-2:], mode="bilinear", align_corners=False
+        low, gradients = _low_and_gradients(original)
+        return cls(
+            low,
+            gradients,
+            F.adaptive_avg_pool2d(weight, low.shape[-1]),
+            F.interpolate(weight, gradients.shape[-2:], mode="bilinear", align_corners=False),
         )
 
-    @staticmethod
-    def _parts(image: Tensor) -> tuple[Tensor, Tensor]:
-        low = F.adaptive_avg_pool2d(image, 32)
-        light = F.adaptive_avg_pool2d(luminance(image), 128)
-        right = light[..., :-1, 1:] - light[..., :-1, :-1]
-        down = light[..., 1:, :-1] - light[..., :-1, :-1]
-        return low, torch.cat((right, down), dim=1)
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] in [0, 1] -> distance [N]."""
-        low, gradients = self._parts(image)
-        pixels = ((low - self._low).abs() * self._low_weight).mean(dim=(1, 2, 3))
-        structure = ((gradients - self._gradients).abs() * self._gradient_weight).mean(
-            dim=(1, 2, 3)
-        )
+    def distance(self, image: Tensor) -> Tensor:
+        """[N, 3, H, W] in [0, 1] -> [N]."""
+        low, gradients = _low_and_gradients(image)
+        pixels = ((low - self.low).abs() * self.low_weight).mean(dim=(1, 2, 3))
+        structure = ((gradients - self.gradients).abs() * self.gradient_weight).mean(dim=(1, 2, 3))
         return pixels + structure
+
+
+def _low_and_gradients(image: Tensor) -> tuple[Tensor, Tensor]:
+    low = F.adaptive_avg_pool2d(image, 32)
+    light = F.adaptive_avg_pool2d(luminance(image), 128)
+    right = light[..., :-1, 1:] - light[..., :-1, :-1]
+    down = light[..., 1:, :-1] - light[..., :-1, :-1]
+    return low, torch.cat((right, down), dim=1)
 
 
 class RegionPrior(nn.Module):

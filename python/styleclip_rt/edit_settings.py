@@ -1,0 +1,95 @@
+"""How an edit is made: its settings, and the rates of its steps. Needs no torch."""
+
+import math
+from dataclasses import dataclass
+
+from styleclip_rt.errors import StyleClipError
+
+ADAM_BETAS = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """How an edit is made; a bundle's manifest carries the values tuned for it.
+
+    Attributes:
+        space: what moves: "z", "w", "w+" or "s" (StyleSpace).
+        layers: which layer groups of w+ may move, comma-separated.
+        steps: optimiser steps, at least 1.
+        learning_rate: Adam's peak rate; ramps up over the first 5 % of the steps and down, as a
+            cosine, over the last 25 % (StyleGAN2's projector schedule, as in StyleCLIP).
+        clip: "absolute" (cosine of image and prompt) or "directional" (cosine of the change of the
+            image embedding and the change of text from "a face" to the prompt).
+        clip_target: the cosine to reach; the CLIP loss is what is missing to it, so that a look
+            that comes easily is not overdone. 1 is StyleCLIP's 1 - cosine.
+        l2: weight of |latent - start|^2.
+        id: weight of 1 - cosine of the identity embeddings.
+        preserve: weight of the change of pixels and structure where the prompt says nothing.
+        across: weight of the embedding's change that is not along the text's direction.
+        whiten: measure latent offsets in standard deviations of the generator's own latents.
+        truncation_psi: of the face drawn from a seed.
+        views: augmented views that the CLIP loss averages over.
+        view_strength: how far the views vary, 0 to 1.
+        draft: resolution in px that the loop draws at; 0 for the full one.
+        mode: "edit", or "generate": no tie to the start (no l2, identity or preservation).
+        patience: stop when the total has not improved for so many steps; 0 never.
+    """
+
+    space: str = "w+"
+    layers: str = "coarse,middle,fine"
+    steps: int = 100
+    learning_rate: float = 0.1
+    clip: str = "absolute"
+    clip_target: float = 1.0
+    l2: float = 0.001
+    id: float = 0.008
+    preserve: float = 0.0
+    across: float = 0.0
+    whiten: bool = False
+    truncation_psi: float = 0.7
+    views: int = 1
+    view_strength: float = 0.1
+    draft: int = 0
+    mode: str = "edit"
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.steps, int) or self.steps < 1:
+            raise StyleClipError(f"steps must be a whole number of at least 1, not {self.steps}.")
+        for name in ("l2", "id", "preserve", "across", "view_strength", "patience", "draft"):
+            if not getattr(self, name) >= 0:
+                raise StyleClipError(f"{name} must not be negative, but is {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise StyleClipError(f"learning_rate must be positive, not {self.learning_rate}.")
+        if self.views < 1:
+            raise StyleClipError(f"views must be at least 1, not {self.views}.")
+        for name, known in (("clip", ("absolute", "directional")), ("mode", ("edit", "generate"))):
+            if getattr(self, name) not in known:
+                raise StyleClipError(
+                    f"unknown {name} {getattr(self, name)!r}: choose {' or '.join(known)}."
+                )
+
+
+def learning_rate_factor(step: int, steps: int) -> float:
+    """StyleGAN2's projector schedule: up over 5 % of the steps, down as a cosine over 25 %."""
+    t = step / steps
+    down = min(1.0, (1.0 - t) / 0.25)
+    down = 0.5 - 0.5 * math.cos(down * math.pi)
+    return down * min(1.0, (step + 1) / max(1.0, 0.05 * steps))
+
+
+def adam_schedule(settings: EditSettings) -> list[tuple[float, float]]:
+    """For each step the two numbers that Adam needs of it: the learning rate divided by the first
+    moment's bias correction, and the root of the second's (Kingma and Ba 2015, section 2)."""
+    rows = []
+    for step in range(settings.steps):
+        rate = settings.learning_rate * learning_rate_factor(step, settings.steps)
+        first, second = (1 - beta ** (step + 1) for beta in ADAM_BETAS)
+        rows.append((rate / first, math.sqrt(second)))
+    return rows
+
+
+def loss_weights(settings: EditSettings) -> tuple[float, float, float, float, float]:
+    """The numbers that an edit step weighs its losses with, in the order that it takes them:
+    clip_target, then the weights of id, l2, preserve and across."""
+    return (settings.clip_target, settings.id, settings.l2, settings.preserve, settings.across)

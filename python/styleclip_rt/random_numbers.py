@@ -1,0 +1,25 @@
+"""Random numbers by seed, the same on every device and without torch.
+
+The stream is that of torch's CPU generator: a 32-bit Mersenne Twister, of which a float takes the
+lowest 24 bits.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Random:
+    """Seeded like ``torch.Generator().manual_seed(seed)``."""
+
+    def __init__(self, seed: int) -> None:
+        self._twister = np.random.MT19937()
+        self._twister._legacy_seeding(seed % 2**32)
+
+    def uniform(self, *shape: int) -> NDArray[np.float32]:
+        """float32 in [0, 1), as ``torch.rand(shape)``."""
+        raw = self._twister.random_raw(int(np.prod(shape))) & 0xFFFFFF
+        return (raw.astype(np.float32) * np.float32(2**-24)).reshape(shape)
+
+    def signed(self, *shape: int) -> NDArray[np.float32]:
+        """float32 in [-1, 1)."""
+        return self.uniform(*shape) * 2 - 1
