@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.ops import area_resample as module
+from styleclip_rt.ops import _library, standard_ops
 from styleclip_rt.ops.area_resample import area_resample, area_resample_reference
 
 BOTH = pytest.mark.parametrize("resample", [area_resample, area_resample_reference])
@@ -128,7 +128,7 @@ def test_second_gradient_of_the_compiled_op_equals_the_reference():
     torch.testing.assert_close(seconds[0], seconds[1], rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.skipif(not module._COMPILED, reason="needs the compiled ops")
+@pytest.mark.skipif(not _library.load(), reason="needs the compiled ops")
 def test_compiled_op_is_registered_soundly():
     image = torch.randn(2, 3, 10, 12, requires_grad=True)
     ops = torch.ops.styleclip_rt
@@ -142,7 +142,7 @@ def test_compiled_op_is_registered_soundly():
     )
 
 
-@pytest.mark.skipif(not module._COMPILED, reason="needs the compiled ops")
+@pytest.mark.skipif(not _library.load(), reason="needs the compiled ops")
 @pytest.mark.parametrize(
     ("image", "crop", "size", "mean", "error", "message"),
     [
@@ -176,8 +176,15 @@ def test_bad_input_is_named(resample, image, arguments, message):
         resample(image, **arguments)
 
 
-def test_works_without_the_compiled_ops(monkeypatch):
+def test_standard_ops_call_no_compiled_op():
     image = torch.rand(1, 3, 30, 30)
     expected = area_resample(image, 13)
-    monkeypatch.setattr(module, "_COMPILED", False)
-    torch.testing.assert_close(area_resample(image, 13), expected)
+    with standard_ops():
+        graph = torch.export.export(_Resample(), (image,)).graph
+        torch.testing.assert_close(area_resample(image, 13), expected)
+    assert not any("styleclip_rt" in str(node.target) for node in graph.nodes)
+
+
+class _Resample(torch.nn.Module):
+    def forward(self, image):
+        return area_resample(image, 13)

@@ -1,5 +1,6 @@
 """Differentiable operators, each compiled where it can be and with a plain PyTorch twin."""
 
+from styleclip_rt.ops._library import standard_ops
 from styleclip_rt.ops.reference import (
     bias_act,
     demodulation,
@@ -8,4 +9,11 @@ from styleclip_rt.ops.reference import (
     upfirdn2d,
 )
 
-__all__ = ["bias_act", "demodulation", "modulated_conv2d", "resample_kernel", "upfirdn2d"]
+__all__ = [
+    "bias_act",
+    "demodulation",
+    "modulated_conv2d",
+    "resample_kernel",
+    "standard_ops",
+    "upfirdn2d",
+]

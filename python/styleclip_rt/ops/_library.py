@@ -1,8 +1,10 @@
 """The compiled op library, where the package was installed with one."""
 
+import contextlib
 import functools
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -32,3 +34,25 @@ def load() -> bool:
         )
         return False
     return True
+
+
+_standard_only = False
+
+
+def available() -> bool:
+    """Whether to call compiled ops: they are there, and nobody asked for standard ones."""
+    return load() and not _standard_only
+
+
+@contextlib.contextmanager
+def standard_ops() -> Iterator[None]:
+    """Inside, all models run on PyTorch's own operators, as a graph for another runtime must.
+
+    For the whole process: not for use while other threads run models.
+    """
+    global _standard_only
+    before, _standard_only = _standard_only, True
+    try:
+        yield
+    finally:
+        _standard_only = before

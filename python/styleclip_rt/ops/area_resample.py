@@ -15,8 +15,6 @@ from styleclip_rt.ops import _library
 
 Crop = tuple[int, int, int, int]
 
-_COMPILED = _library.load()
-
 
 def area_resample(
     image: Tensor,
@@ -45,7 +43,7 @@ def area_resample(
         StyleClipError: the shapes do not fit together.
     """
     out_size, window = _checked(image, size, crop, mean, std)
-    if image.device.type == "cpu" and image.dtype == torch.float32 and _COMPILED:
+    if image.device.type == "cpu" and image.dtype == torch.float32 and _library.available():
         op = torch.ops.styleclip_rt.area_resample
         resampled: Tensor = op(image, window, out_size, list(mean or ()), list(std or ()))
         return resampled
