@@ -16,7 +16,7 @@ from styleclip_rt.checkpoints import native
 from styleclip_rt.checkpoints.state import read_torch_file
 from styleclip_rt.errors import CheckpointError
 
-__all__ = ["load_clip", "load_generator", "load_identity"]
+__all__ = ["load_clip", "load_generator", "load_identity", "load_mapper"]
 
 # A legacy torch.save starts with this pickled number, which tells it from any other pickle.
 _TORCH_LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
@@ -67,6 +67,18 @@ def load_identity(path: str | os.PathLike[str]) -> nn.Module:
         if isinstance(state, Mapping) and any("conv2d_1a" in str(key) for key in state):
             readers = {"torch": "facenet"}
     return _load(path, "identity network", ("arcface", "facenet"), readers)
+
+
+def load_mapper(path: str | os.PathLike[str]) -> nn.Module:
+    """A LevelsMapper, StyleSpaceMapper or PromptMapper from ``path``.
+
+    Reads our own safetensors and the checkpoints that StyleCLIP's mapper training saves.
+
+    Raises CheckpointError if the file is missing, broken, hostile or holds something else.
+    """
+    path = Path(path)
+    architectures = ("levels_mapper", "style_space_mapper", "prompt_mapper")
+    return _load(path, "mapper", architectures, {"torch": "styleclip_mapper"})
 
 
 def _load(

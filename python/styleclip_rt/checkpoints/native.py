@@ -30,6 +30,9 @@ _CLASS_NAMES = {
     "clip": ("clip", "CLIPConfig", "CLIP"),
     "arcface": ("arcface", "ArcFaceConfig", "ArcFace"),
     "facenet": ("facenet", "InceptionResnetV1Config", "InceptionResnetV1"),
+    "levels_mapper": ("mapper", "LevelsMapperConfig", "LevelsMapper"),
+    "style_space_mapper": ("mapper", "StyleSpaceMapperConfig", "StyleSpaceMapper"),
+    "prompt_mapper": ("mapper", "PromptMapperConfig", "PromptMapper"),
 }
 """Architecture -> (module in styleclip_rt.models, config class, model class)."""
 
