@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.edit_settings import (
+    NEUTRAL_PROMPT,
     EditSettings,
     adam_schedule,
     learning_rate_factor,
@@ -24,9 +25,9 @@ from styleclip_rt.edit_step import LOSSES, EditStep, StepState
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.pictures import to_pil
 from styleclip_rt.views import random_views
 
-NEUTRAL_PROMPT = "a face"
 MAX_PROMPT_LENGTH = 1000
 HISTORY_FIELDS = (*LOSSES, "lr")
 
@@ -227,16 +228,6 @@ class Editor:
             self._whitening = Whitening(self.generator)
         return self._whitening
 
-    @torch.no_grad()
-    def relevance(self, texts: Tensor) -> Tensor:
-        """Unit text embeddings [N, D] -> where they may change a face, [N, 1, h, w] in [0, 1];
-        everywhere, for a bundle without a region prior."""
-        prior = self.bundle.region_prior
-        if prior is None:
-            return texts.new_ones(texts.shape[0], 1, 1, 1)
-        phrases = self.clip.encode_text(tokenize(prior.phrases).to(self.device))
-        return prior.to(self.device).relevance(texts, phrases)
-
     def _identity(self, images: Tensor) -> Tensor:
         with torch.inference_mode():
             return torch.cat([self.identity.encode(image[None]) for image in images])
@@ -311,7 +302,7 @@ class _Run:
         self.state = StepState.zero(self.space)
         with torch.no_grad():
             text, neutral = texts[:-1], texts[-1:]
-            relevance = editor.relevance(text)
+            relevance = editor.bundle.relevance(text)
             self.targets = self.edit_step.targets(start, text, neutral, relevance)
         self.weights = torch.tensor(loss_weights(settings), device=device)
         self.schedule = torch.tensor(adam_schedule(settings), device=device)
@@ -421,9 +412,3 @@ def _precision(name: str, device: torch.device) -> str:
 
 def _title(prompts: Sequence[str]) -> str:
     return prompts[0][:40] if len(prompts) == 1 else f"{len(prompts)} edits"
-
-
-def to_pil(image: Tensor) -> Image.Image:
-    """[3, H, W] in [0, 1] -> PIL RGB."""
-    pixels = (image.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0)
-    return Image.fromarray(pixels.cpu().numpy())

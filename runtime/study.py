@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import median
 
 from PIL import Image
-from styleclip_rt.runtime.editor import Editor, EditResult, to_pil
+from styleclip_rt.runtime.editor import Editor, EditResult
 from styleclip_rt.runtime.results import check_writable
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import sample_z
-from styleclip_rt.pictures import contact_sheet, loss_plot, save_png
+from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import judge
 

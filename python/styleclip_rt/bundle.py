@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import cast
 
 import platformdirs
+import torch
+from torch import Tensor
 
 from styleclip_rt.checkpoints import (
     draft_heads,
@@ -33,6 +35,7 @@ from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
+from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pull import SOURCES, fetch, sha256_of
 
 FORMAT = "styleclip-rt-bundle/1"
@@ -113,6 +116,16 @@ class Bundle:
     identity: ArcFace | InceptionResnetV1
     known_tokens: frozenset[int] | None = None
     region_prior: RegionPrior | None = None
+
+    @torch.no_grad()
+    def relevance(self, texts: Tensor) -> Tensor:
+        """Unit text embeddings [N, D] -> where they may change a face, [N, 1, h, w] in [0, 1];
+        everywhere, for a bundle without a region prior."""
+        if self.region_prior is None:
+            return texts.new_ones(texts.shape[0], 1, 1, 1)
+        prior = self.region_prior.to(texts.device)
+        phrases = self.clip.encode_text(tokenize(prior.phrases).to(texts.device))
+        return prior.relevance(texts, phrases)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from styleclip_rt.errors import StyleClipError
 
+NEUTRAL_PROMPT = "a face"
 ADAM_BETAS = (0.9, 0.999)
 
 

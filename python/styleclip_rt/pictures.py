@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from PIL import Image, ImageDraw, ImageFont
@@ -12,9 +13,20 @@ from PIL.PngImagePlugin import PngInfo
 
 from styleclip_rt.errors import StyleClipError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _BACKGROUND = (255, 255, 255)
 _INK = (30, 30, 30)
 _GAP = 8
+
+
+def to_pil(image: "Tensor") -> Image.Image:
+    """[3, H, W] in [0, 1] -> PIL RGB."""
+    import torch
+
+    pixels = (image.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0)
+    return Image.fromarray(pixels.cpu().numpy())
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -43,7 +43,7 @@ def _drop(key: str) -> Callable[[dict[str, Any]], object]:
 @pytest.mark.parametrize(
     ("name", "spoil", "message"),
     [
-        ("levels", lambda c: c.pop("state_dict"), "no \"state_dict\""),
+        ("levels", lambda c: c.pop("state_dict"), 'no "state_dict"'),
         ("levels", lambda c: c.pop("opts"), "which size of StyleGAN2"),
         ("levels", lambda c: c["opts"].update(stylegan_size=1000), "which size of StyleGAN2"),
         ("levels", _drop("mapper.fine_mapping.mapping.3.bias"), "fine_mapping.mapping.3.bias"),

@@ -62,14 +62,20 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
 
 def write(
-    state: Mapping[str, Tensor], path: Path, architecture: str, config: Mapping[str, object]
+    state: Mapping[str, Tensor],
+    path: Path,
+    architecture: str,
+    config: Mapping[str, object],
+    more: Mapping[str, str] | None = None,
 ) -> None:
-    """Write tensors in their own dtype to ``path``, atomically, as what ``read_metadata`` tells.
+    """Write tensors in their own dtype to ``path``, atomically, as what ``read_metadata`` tells;
+    ``more`` goes into the metadata too.
 
     Raises CheckpointError if the file cannot be written; whatever stood there before is then
     still there.
     """
     metadata = {"format": FORMAT, "architecture": architecture, "config": json.dumps(config)}
+    metadata |= more or {}
     # safetensors refuses tensors that share storage, so each gets its own.
     own = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 LEAK = 0.2
 OFFSET_SCALE = 0.1
 DEPTH = 4
-SHARPNESS = 40.0
+SHARPNESS = 20.0
 
 
 class MapperNet(nn.Module):
@@ -107,3 +107,70 @@ class StyleSpaceMapper(nn.Module):
             else torch.zeros_like(style)
             for i, style in enumerate(styles)
         ]
+
+
+@dataclass(frozen=True)
+class PromptMapperConfig:
+    """Shape of a `PromptMapper`.
+
+    Attributes:
+        n_latent, latent_dim: of the generator's w+.
+        rows: rows of w+ that the mapper moves.
+        prompts: that it was trained for.
+        text_dim: width of a text embedding.
+        face_dim: principal components of w by which it sees a face.
+        hidden, rank: width of its network, and number of directions that the network mixes.
+    """
+
+    n_latent: int
+    rows: tuple[int, ...]
+    prompts: tuple[str, ...]
+    text_dim: int = 128
+    latent_dim: int = 512
+    face_dim: int = 64
+    hidden: int = 128
+    rank: int = 16
+
+
+class PromptMapper(nn.Module):
+    """One mapper for several prompts, conditioned on the text embedding.
+
+    offset = sum_i share_i * direction_i + network(face, share) * basis, where the shares say how
+    near the text is to each prompt of training. A prompt of training gets its own direction, and
+    one that was never seen a mixture of those that it resembles. A direction for all faces cannot
+    fit one face's accidents, which is how an edit in w+ comes to melt; the network adds what
+    depends on the face.
+    """
+
+    def __init__(self, config: PromptMapperConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.n_latent = config.n_latent
+        count, rows, dim = len(config.prompts), len(config.rows), config.latent_dim
+        self.rows = nn.Buffer(torch.tensor(config.rows), persistent=False)
+        self.texts = nn.Buffer(torch.zeros(count, config.text_dim))
+        self.face_mean = nn.Buffer(torch.zeros(dim))
+        self.face_axes = nn.Buffer(torch.zeros(config.face_dim, dim))
+        self.directions = nn.Parameter(torch.zeros(count, rows, dim))
+        self.basis = nn.Parameter(torch.zeros(config.rank, rows, dim))
+        self.network = nn.Sequential(
+            nn.Linear(config.face_dim + count, config.hidden),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(config.hidden, config.hidden),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(config.hidden, config.rank),
+        )
+
+    def shares(self, text: Tensor) -> Tensor:
+        """Unit text embeddings [N, text_dim] -> how near each is to each prompt, [N, prompts],
+        summing to one."""
+        return torch.softmax(SHARPNESS * text @ self.texts.T, dim=1)
+
+    def forward(self, w_plus: Tensor, text: Tensor) -> Tensor:
+        """w+ [N, n_latent, latent_dim] and unit text embeddings [N, text_dim] -> offset of w+."""
+        share = self.shares(text)
+        face = (w_plus.mean(dim=1) - self.face_mean) @ self.face_axes.T
+        mixture = torch.cat((share, self.network(torch.cat((face, share), dim=1))), dim=1)
+        every = torch.cat((self.directions, self.basis)).flatten(1)
+        moves = (mixture @ every).unflatten(1, (len(self.config.rows), -1))
+        return torch.zeros_like(w_plus).index_copy(1, self.rows, moves)

@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from styleclip_rt.checkpoints import mapper_file
+from styleclip_rt.models.mapper import (
+    LevelsMapper,
+    LevelsMapperConfig,
+    PromptMapper,
+    PromptMapperConfig,
+    StyleSpaceMapper,
+    StyleSpaceMapperConfig,
+)
+
+
+def prompt_mapper(rows: tuple[int, ...] = (2, 4), prompts: int = 3) -> PromptMapper:
+    torch.manual_seed(0)
+    names = tuple(f"prompt {i}" for i in range(prompts))
+    mapper = PromptMapper(PromptMapperConfig(6, rows, names, 8, 16, face_dim=4, hidden=8, rank=2))
+    with torch.no_grad():
+        for tensor in (*mapper.parameters(), *mapper.buffers()):
+            if tensor.is_floating_point():
+                tensor.normal_()
+        mapper.texts.copy_(torch.eye(8)[:prompts])
+    return mapper.eval().requires_grad_(False)
+
+
+def test_levels_mapper_moves_only_its_groups() -> None:
+    torch.manual_seed(0)
+    mapper = LevelsMapper(LevelsMapperConfig((2, 1, 3), ("coarse", "fine"), 16))
+    moved = mapper(torch.randn(4, 6, 16)).ne(0).flatten(2).any(2).all(0)
+    assert moved.tolist() == [True, True, False, True, True, True]
+
+
+def test_style_space_mapper_moves_only_its_styles() -> None:
+    torch.manual_seed(0)
+    mapper = StyleSpaceMapper(StyleSpaceMapperConfig((4, 6, 8), (0, 2)))
+    offsets = mapper([torch.randn(2, width) for width in (4, 6, 8)])
+    assert [bool(offset.any()) for offset in offsets] == [True, False, True]
+    assert [offset.shape for offset in offsets] == [(2, 4), (2, 6), (2, 8)]
+
+
+def test_prompt_mapper_moves_only_its_rows_and_treats_faces_alone() -> None:
+    mapper, w_plus, text = prompt_mapper(), torch.randn(3, 6, 16), torch.eye(8)[:3]
+    offset = mapper(w_plus, text)
+    assert offset.ne(0).flatten(2).any(2).all(0).tolist() == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    alone = torch.cat([mapper(w_plus[i : i + 1], text[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(alone, offset)
+
+
+def test_prompts_of_training_get_their_direction_and_others_a_mixture() -> None:
+    mapper = prompt_mapper()
+    known = mapper.shares(torch.eye(8)[:3])
+    torch.testing.assert_close(known, torch.eye(3), atol=1e-6, rtol=0)
+    between = torch.nn.functional.normalize(torch.eye(8)[:1] + torch.eye(8)[1:2])
+    torch.testing.assert_close(
+        mapper.shares(between), torch.tensor([[0.5, 0.5, 0]]), atol=1e-4, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    "mapper",
+    [
+        prompt_mapper(),
+        LevelsMapper(LevelsMapperConfig((2, 1, 3), ("coarse", "fine"), 16)),
+        StyleSpaceMapper(StyleSpaceMapperConfig((4, 6, 8), (0, 2))),
+    ],
+    ids=lambda mapper: type(mapper).__name__,
+)
+def test_a_file_says_what_it_holds_and_for_whom(mapper: mapper_file.Mapper, tmp_path: Path) -> None:
+    origin = mapper_file.Origin("ffhq-mobile", "0123456789abcdef")
+    mapper_file.save(mapper, tmp_path / "m.safetensors", origin)
+    again, where = mapper_file.load(tmp_path / "m.safetensors")
+    assert where == origin
+    assert again.config == mapper.config
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(again.state_dict().values(), mapper.state_dict().values(), strict=True)
+    )
