@@ -299,10 +299,11 @@ class _Run:
         rows = rows_of(editor.generator, settings.layers)
         whitening = editor.whitening() if settings.whiten else None
         self.space = Space(editor.generator, settings.space, start, rows, z, whitening)
-        self.state = StepState.zero(self.space)
         with torch.no_grad():
             text, neutral = texts[:-1], texts[-1:]
             relevance = editor.bundle.relevance(text)
+            offset = self.space.toward(editor.bundle.lead(text, start, settings.lead))
+            self.state = StepState.zero(self.space)._replace(offset=offset)
             self.targets = self.edit_step.targets(start, text, neutral, relevance)
         self.weights = torch.tensor(loss_weights(settings), device=device)
         self.schedule = torch.tensor(adam_schedule(settings), device=device)

@@ -56,7 +56,11 @@ def shipped(weights, tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "face_clip.safetensors").symlink_to(weights["clip"])
     (folder / "face_id.safetensors").symlink_to(weights["identity"])
-    for name in ("draft_head.safetensors", "region_prior.safetensors"):
+    for name in (
+        "draft_head.safetensors",
+        "region_prior.safetensors",
+        "look_directions.safetensors",
+    ):
         (folder / name).symlink_to(bundles._SHIPPED / name)
     monkeypatch.setattr(bundles, "_SHIPPED", folder)
     return folder
@@ -269,7 +273,7 @@ def test_recipes_of_the_package():
         roles = sources.keys() | recipe.files.keys()
         assert recipe.name == name
         assert roles >= {"generator", "clip", "identity"}
-        assert recipe.licences.keys() == roles - {"known_tokens", "region_prior"}
+        assert recipe.licences.keys() == roles - {"known_tokens", "region_prior", "look_directions"}
         EditSettings(**recipe.defaults)
 
 

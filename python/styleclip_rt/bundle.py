@@ -25,10 +25,13 @@ from styleclip_rt.checkpoints import (
     load_clip,
     load_generator,
     load_identity,
+    look_directions,
     native,
     region_prior,
 )
+from styleclip_rt.directions import LookDirections
 from styleclip_rt.errors import BundleError, StyleClipError
+from styleclip_rt.latents import unfold
 from styleclip_rt.losses import RegionPrior
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
@@ -44,6 +47,7 @@ ROLES = ("generator", "clip", "identity")
 DRAFT_HEAD = "draft_head"
 KNOWN_TOKENS = "known_tokens"
 REGION_PRIOR = "region_prior"
+LOOK_DIRECTIONS = "look_directions"
 
 _PACKAGE = Path(__file__).parent
 _RECIPES = _PACKAGE / "bundles"
@@ -106,7 +110,8 @@ class Bundle:
     """The networks of a bundle, on the CPU, in float32, in eval mode and frozen.
 
     ``known_tokens`` are the text tokens that CLIP saw in training, None where that is unrecorded;
-    ``region_prior`` says where in a face a prompt may change things, None where it may anywhere.
+    ``region_prior`` says where in a face a prompt may change things, None where it may anywhere;
+    ``look_directions`` say which way a look lies in the generator's latents, None where unmeasured.
     """
 
     name: str
@@ -116,6 +121,19 @@ class Bundle:
     identity: ArcFace | InceptionResnetV1
     known_tokens: frozenset[int] | None = None
     region_prior: RegionPrior | None = None
+    look_directions: LookDirections | None = None
+
+    @torch.no_grad()
+    def lead(self, texts: Tensor, start: Tensor, reading: float) -> Tensor:
+        """Unit text embeddings [N, D] and w+ [N, n_latent, latent_dim] -> the move of unfolded
+        latents [N, latent_dim] after which a face reads as having the look (`LookDirections.lead`);
+        zero for a bundle without directions."""
+        directions = self.look_directions
+        if directions is None or reading == 0:
+            return torch.zeros_like(start[:, 0])
+        phrases = self.clip.encode_text(tokenize(directions.phrases).to(texts.device))
+        p = (unfold(start) - unfold(self.generator.mean_latent)).mean(dim=1)
+        return directions.to(texts.device).lead(texts, phrases, p, reading)
 
     @torch.no_grad()
     def relevance(self, texts: Tensor) -> Tensor:
@@ -195,6 +213,7 @@ def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
         draft_head = _path(folder, manifest.files[DRAFT_HEAD])
         generator = draft_heads.attach(generator, draft_head)
     prior = manifest.files.get(REGION_PRIOR)
+    directions = manifest.files.get(LOOK_DIRECTIONS)
     return Bundle(
         manifest.name,
         manifest,
@@ -203,6 +222,9 @@ def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
         cast(ArcFace | InceptionResnetV1, networks["identity"]),
         known_tokens=_known_tokens(folder, manifest),
         region_prior=None if prior is None else region_prior.load(_path(folder, prior)),
+        look_directions=(
+            None if directions is None else look_directions.load(_path(folder, directions))
+        ),
     )
 
 

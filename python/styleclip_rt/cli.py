@@ -11,7 +11,13 @@ import click
 from styleclip_rt import __version__
 from styleclip_rt.bundle_cli import bundle
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.training_cli import train_clip, train_draft, train_faces, train_id
+from styleclip_rt.training_cli import (
+    train_clip,
+    train_directions,
+    train_draft,
+    train_faces,
+    train_id,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,7 +27,7 @@ def cli() -> None:
 
 
 cli.add_command(bundle)
-for command in (train_draft, train_faces, train_clip, train_id):
+for command in (train_draft, train_faces, train_clip, train_id, train_directions):
     bundle.add_command(command)
 
 

@@ -27,6 +27,9 @@ class EditSettings:
         id: weight of 1 - cosine of the identity embeddings.
         preserve: weight of the change of pixels and structure where the prompt says nothing.
         across: weight of the embedding's change that is not along the text's direction.
+        lead: start where the bundle's measured direction of the look says that the face has it (1),
+            or at the face itself, as StyleCLIP does (0); l2 counts from the face in either case.
+            Needs `whiten` and space w or w+.
         whiten: measure latent offsets in standard deviations of the generator's own latents.
         truncation_psi: of the face drawn from a seed.
         views: augmented views that the CLIP loss averages over.
@@ -46,6 +49,7 @@ class EditSettings:
     id: float = 0.008
     preserve: float = 0.0
     across: float = 0.0
+    lead: float = 0.0
     whiten: bool = False
     truncation_psi: float = 0.7
     views: int = 1
@@ -57,7 +61,16 @@ class EditSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.steps, int) or self.steps < 1:
             raise StyleClipError(f"steps must be a whole number of at least 1, not {self.steps}.")
-        for name in ("l2", "id", "preserve", "across", "view_strength", "patience", "draft"):
+        for name in (
+            "l2",
+            "id",
+            "preserve",
+            "across",
+            "lead",
+            "view_strength",
+            "patience",
+            "draft",
+        ):
             if not getattr(self, name) >= 0:
                 raise StyleClipError(f"{name} must not be negative, but is {getattr(self, name)}.")
         if not self.learning_rate > 0:

@@ -142,6 +142,21 @@ class Space:
             return self.start.new_zeros(n, shared + len(self.rows), dim)
         return self.start.new_zeros(n, sum(self._styles[i].shape[1] for i in self.rows))
 
+    def toward(self, move: Tensor) -> Tensor:
+        """The offset that moves every unfolded latent by `move` [N, latent_dim]; nowhere in a space
+        that has no such offset (z, s, and all that is not whitened)."""
+        offset = self.zero()
+        if self.whitening is None or self.name not in ("w", "w+"):
+            return offset
+        whitened = torch.linalg.solve(self.whitening.axes, move, left=False)
+        return (
+            whitened
+            if self.name == "w"
+            else offset.index_copy(
+                1, torch.zeros(1, dtype=torch.long, device=move.device), whitened[:, None]
+            )
+        )
+
     def latent(self, offset: Tensor) -> Tensor | list[Tensor]:
         """What `synthesis` draws: w+ [N, n_latent, latent_dim], or styles for space s."""
         if self.name == "s":

@@ -66,6 +66,12 @@ def _low_and_gradients(image: Tensor) -> tuple[Tensor, Tensor]:
     return low, torch.cat((right, down), dim=1)
 
 
+def phrase_shares(prompts: Tensor, phrases: Tensor) -> Tensor:
+    """How much of each prompt each reference phrase says: unit embeddings [N, D] and [P, D], of any
+    CLIP -> [N, P], rows of sum 1."""
+    return torch.softmax(SHARPNESS * prompts @ phrases.T, dim=1)
+
+
 class RegionPrior(nn.Module):
     """Where in an aligned face a prompt may change things.
 
@@ -83,6 +89,6 @@ class RegionPrior(nn.Module):
     def relevance(self, prompts: Tensor, phrases: Tensor) -> Tensor:
         """Unit embeddings of prompts [N, D] and of the phrases [P, D], in any CLIP's space ->
         [N, 1, h, w] in [0, 1], 1 where the prompt is most likely to change something."""
-        share = torch.softmax(SHARPNESS * prompts @ phrases.T, dim=1)
+        share = phrase_shares(prompts, phrases)
         mixed = torch.einsum("np,phw->nhw", share, self.maps)[:, None]
         return (mixed / mixed.amax(dim=(2, 3), keepdim=True).clamp_min(1e-6)).clamp(0, 1)

