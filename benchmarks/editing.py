@@ -1,56 +1,62 @@
-"""StyleCLIP's editing step on this package's models: what `textbook.TextbookStep` is against."""
+"""The editor's own step, ready to be run again and again outside of an edit."""
 
 import torch
 from torch import Tensor
 
+from styleclip_rt.edit_settings import EditSettings, adam_schedule, loss_weights
+from styleclip_rt.edit_step import EditStep, StepState
+from styleclip_rt.latents import Generator, Space, Whitening, rows_of
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
-from styleclip_rt.models.stylegan2 import StyleGAN2
+from styleclip_rt.models.facenet import InceptionResnetV1
+from styleclip_rt.views import random_views
 
 
-class EditingStep:
-    """Generator, CLIP, identity, l2 and Adam, with all that is constant computed once.
+class Edit:
+    """An edit that goes on for ever: `step` draws, judges, and takes one Adam step.
 
-    ``bf16`` runs the generator as the editor does; the losses stay in float32.
+    It does what `styleclip_rt.runtime.editor` does between two steps of its progress bar, less
+    the book-keeping of losses.
     """
 
     def __init__(
         self,
-        generator: StyleGAN2,
+        generator: Generator,
         clip: CLIP,
-        identity: ArcFace,
-        tokens: Tensor,
+        identity: ArcFace | InceptionResnetV1,
+        settings: EditSettings,
         start: Tensor,
-        bf16: bool = False,
-        l2: float = 0.008,
-        id: float = 0.005,
-        learning_rate: float = 0.1,
+        tokens: Tensor,
+        precision: str = "fp32",
     ) -> None:
-        """tokens: [1, T], the prompt; start: w+ [N, L, D]."""
-        self.generator, self.clip, self.identity = generator, clip, identity
-        self.start, self.bf16, self.l2, self.id = start, bf16, l2, id
-        self.latent = start.clone().requires_grad_()
-        self.optimiser = torch.optim.Adam([self.latent], lr=learning_rate)
+        """start: w+ [N, L, D]; tokens: [2, T], the prompt and the neutral text."""
+        self.settings = settings
+        self.edit_step = EditStep(generator, clip, identity, settings, precision)
+        whitening = Whitening(generator) if settings.whiten else None
+        rows = rows_of(generator, settings.layers)
+        self.space = Space(generator, settings.space, start, rows, whitening=whitening)
+        self.state = StepState.zero(self.space)
         with torch.no_grad():
-            self.text = clip.encode_text(tokens)
-            self.original = identity.encode(self._draw(start))
+            text, neutral = clip.encode_text(tokens).split(1)
+            text = text.expand(len(start), -1)
+            everywhere = start.new_ones(len(start), 1, 1, 1)
+            self.targets = self.edit_step.targets(start, text, neutral, everywhere)
+        self.weights = start.new_tensor(loss_weights(settings))
+        self.schedule = start.new_tensor(adam_schedule(settings))
+        views = random_views(settings.steps, settings.views, settings.view_strength)
+        self.views = torch.from_numpy(views).to(start)
+        self.done = 0
 
-    def _draw(self, latent: Tensor) -> Tensor:
-        with torch.autocast(latent.device.type, torch.bfloat16, enabled=self.bf16):
-            image = self.generator.synthesis(latent)
-        return image.float() * 0.5 + 0.5 if self.bf16 else image * 0.5 + 0.5
-
-    def loss(self) -> Tensor:
-        """The total over the batch, a scalar."""
-        image = self._draw(self.latent)
-        same = (self.identity.encode(image) * self.original).sum(1)
-        l2 = (self.latent - self.start).square().sum()
-        seen = self.clip.encode_image(image) @ self.text.T
-        return (1 - seen).sum() + self.id * (1 - same).sum() + self.l2 * l2
-
-    def step(self) -> None:
-        """Forward, backward, Adam."""
-        loss = self.loss()
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+    def step(self) -> dict[str, Tensor]:
+        """The losses [N] of where it stood before the step."""
+        row = self.done % self.settings.steps
+        self.state, losses, _ = self.edit_step(
+            self.space,
+            self.state,
+            self.targets,
+            self.weights,
+            self.schedule[row],
+            self.views[row],
+        )
+        self.done += 1
+        return losses

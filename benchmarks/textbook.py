@@ -9,6 +9,8 @@ Written from Karras et al. 2020 (equations 1 to 3, figures 2 and 7) and from wha
 paper and repository say their loop computes.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -88,12 +90,12 @@ class TextbookStyleGAN2(nn.Module):
 def clip_pixels(image: Tensor, config: CLIPConfig) -> Tensor:
     """Image [N, 3, R, R] in [0, 1] -> CLIP's input [N, 3, 224, 224], normalised.
 
-    Seven times larger (nearest neighbour), then averaged over squares of R // 32 pixels: 7168
+    Seven times larger (nearest neighbour), then averaged over squares of R / 32 pixels: 7168
     pixels a side on the way for an image of 1024.
     """
-    scale = config.image_resolution // 32
-    large = F.interpolate(image, scale_factor=scale, mode="nearest")
-    pixels = F.avg_pool2d(large, image.shape[-1] // 32)
+    shared = math.gcd(image.shape[-1], config.image_resolution)
+    large = F.interpolate(image, scale_factor=config.image_resolution // shared, mode="nearest")
+    pixels = F.avg_pool2d(large, image.shape[-1] // shared)
     mean, std = (pixels.new_tensor(values)[:, None, None] for values in (config.mean, config.std))
     return (pixels - mean) / std
 
@@ -123,8 +125,8 @@ class TextbookStep:
         identity: ArcFace,
         tokens: Tensor,
         start: Tensor,
-        l2: float = 0.008,
-        id: float = 0.005,
+        l2: float = 0.001,
+        id: float = 0.008,
         learning_rate: float = 0.1,
     ) -> None:
         """tokens: [1, T], the prompt; start: w+ [N, L, D]."""
