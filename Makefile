@@ -9,7 +9,7 @@ INSTALL := $(PIP) install --quiet --no-build-isolation
 SOURCES := CMakeLists.txt setup.py pyproject.toml README.md \
 	$(shell find csrc python runtime -type f -not -name '*.so' -not -name '*.pyc' -not -path '*.egg-info/*')
 
-.PHONY: demo test lint build clean
+.PHONY: demo test lint benchmark build clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.package
@@ -24,6 +24,10 @@ lint: $(VENV)/.extras $(VENV)/.package
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy -p styleclip_rt
 	find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+
+# Nothing else should run beside it. Takes a quarter of an hour, and goes on where it was stopped.
+benchmark: $(VENV)/.bench $(VENV)/.package
+	$(VENV)/bin/python -m benchmarks.report
 
 build: $(VENV)/.tools
 	rm -rf build/lib* build/bdist*
@@ -44,6 +48,11 @@ $(VENV)/.package: $(SOURCES) | $(VENV)/.tools
 $(VENV)/.extras: pyproject.toml | $(VENV)/.tools
 	rm -rf build/lib* build/bdist*
 	$(INSTALL) ".[dev,probes,openvino]"
+	touch $(VENV)/.package $@
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/.tools
+	rm -rf build/lib* build/bdist*
+	$(INSTALL) ".[bench]"
 	touch $(VENV)/.package $@
 
 clean:

@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
-from benchmarks.editing import Edit
-from benchmarks.textbook import TextbookStep, TextbookStyleGAN2, clip_pixels
 from torch import Tensor
 
+from benchmarks.editing import Edit
+from benchmarks.textbook import TextbookStep, TextbookStyleGAN2, clip_pixels
 from styleclip_rt.edit_settings import EditSettings
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 from styleclip_rt.models.clip import CLIP, CLIPConfig, TextConfig, VisionTransformerConfig

@@ -1,0 +1,217 @@
+"""Measure everything and write it down: ``python -m benchmarks.report``.
+
+Writes ``benchmarks/results/<machine>-<date>.json`` as it goes; a run that was interrupted goes on
+where it stopped when it is started again on the same day. At the end, or with ``--document``, it
+draws ``docs/benchmarks.png`` and writes ``docs/BENCHMARKS.md`` from the newest results.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks import document, memory, quality, roofline
+from benchmarks.cases import Case, all_cases
+from benchmarks.timing import Run, interleave
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+MEMORY = ("textbook fp32", "stock fp32", "stock bf16", "ours fp32", "ours bf16")
+PACKAGES = ("styleclip-rt", "torch", "onnxruntime", "openvino", "onnx", "numpy")
+Results = dict[str, Any]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures hold for: the processor and its cores; nothing that names the machine."""
+    model = platform.processor() or platform.machine()
+    flags: list[str] = []
+    if Path("/proc/cpuinfo").exists():
+        facts = dict(re.findall(r"^(.*?)\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M))
+        model, flags = facts.get("model name", model), facts.get("flags", "").split()
+    wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx_vnni")
+    return {
+        "cpu": model,
+        "cores": torch.get_num_threads(),
+        "instructions": [flag for flag in wanted if flag in flags],
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def path_for(found: dict[str, Any], date: str) -> Path:
+    """Where results of this machine and date lie."""
+    name = re.sub(r"[^a-z0-9]+", "-", f"{found['cpu']} {found['cores']} cores".lower()).strip("-")
+    return RESULTS / f"{name}-{date}.json"
+
+
+def measure(case: Case, seconds: float, least: int, bar: "tqdm[Any]") -> Results:
+    """Time all candidates in turn, for about ``seconds`` but ``least`` rounds at least."""
+    load = os.getloadavg()[0]
+    runs: dict[str, Run] = {}
+    for name, prepare in case.candidates.items():
+        bar.set_postfix_str(f"{name}: preparing")
+        runs[name] = prepare()
+
+    def after(name: str) -> None:
+        bar.set_postfix_str(name)
+
+    outputs: dict[str, object] = {}
+
+    def kept(name: str) -> Run:
+        return lambda: outputs.update({name: runs[name]()})
+
+    first = interleave({name: kept(name) for name in runs}, rounds=1, warmup=0, after=after)
+    errors = {name: relative_error(outputs[name], outputs.get("ours fp32")) for name in outputs}
+    outputs.clear()
+    again = interleave(runs, rounds=1, warmup=0, after=after)
+    rounds = round(seconds / sum(times.median for times in again.values()))
+    rounds = min(max(rounds, least), 20) - 1
+    more = interleave(runs, rounds=rounds, warmup=0, after=after)
+    result: Results = {
+        "subject": case.subject,
+        "task": case.task,
+        "size": case.size,
+        "batch": case.batch,
+        "load_before": round(load, 2),
+        "first": {name: times.median for name, times in first.items()},
+        "error": {name: error for name, error in errors.items() if error is not None},
+        "seconds": {name: [*again[name].seconds, *more[name].seconds] for name in runs},
+        "work": {
+            dtype: [[work.flops, work.bytes] for work in works]
+            for dtype, works in case.work.items()
+        },
+    }
+    if not case.work and case.task != "edit":
+        result["flops"] = roofline.count_flops(runs["stock fp32"])
+    return result
+
+
+def relative_error(output: object, exact: object) -> float | None:
+    """Root mean square of the difference over that of the exact; None where it is no array."""
+    arrays = [
+        torch.as_tensor(each).double() if isinstance(each, Tensor | np.ndarray) else None
+        for each in (output, exact)
+    ]
+    if arrays[0] is None or arrays[1] is None:
+        return None
+    return float((arrays[0] - arrays[1]).norm() / arrays[1].norm())
+
+
+def write(path: Path, results: Results) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def newest() -> Path:
+    """The newest CPU results.
+
+    Raises:
+        click.ClickException: there are none.
+    """
+    written = [p for p in RESULTS.glob("*-cores-*.json")]
+    if not written:
+        raise click.ClickException("There are no results yet; run python -m benchmarks.report.")
+    return max(written, key=lambda p: p.stem[-10:])
+
+
+@click.command()
+@click.option("--only", default="", help="Measure only cases whose name matches this expression.")
+@click.option("--fresh", is_flag=True, help="Measure anew what today's results have already.")
+@click.option("--prepare", is_flag=True, help="Only compile and export, to shorten a run.")
+@click.option("--document", "only_document", is_flag=True, help="Only write chart and tables.")
+@click.option("--threads", default=os.cpu_count() or 1, help="Threads for every candidate.")
+@click.option("--seconds", default=6.0, help="Aim for a case; heavy ones take longer.")
+@click.option("--rounds", default=3, help="Fewest rounds of a case.")
+def main(
+    only: str,
+    fresh: bool,
+    prepare: bool,
+    only_document: bool,
+    threads: int,
+    seconds: float,
+    rounds: int,
+) -> None:
+    """Measure speed and memory against the comparators; write results, tables and chart."""
+    if only_document:
+        document.write(json.loads(newest().read_text(encoding="utf-8")), ROOT / "docs")
+        return
+    torch.set_num_threads(threads)
+    found = machine()
+    cases = [case for case in all_cases() if re.search(only, case.name)]
+    if prepare:
+        for case in tqdm(cases, desc="preparing", unit="case"):
+            for name, make in case.candidates.items():
+                if name.startswith(("compiled", "ONNX", "OpenVINO")):
+                    make()()
+        return
+    path = path_for(found, datetime.datetime.now(datetime.timezone.utc).date().isoformat())
+    results: Results = {"date": path.stem[-10:], "machine": found, "peaks": {}, "cases": []}
+    results |= {"memory": {}, "psnr": {}}
+    if path.exists() and not fresh:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    _peaks(results)
+    done = {_name(case) for case in results["cases"]}
+    bar = tqdm([case for case in cases if case.name not in done], unit="case")
+    for case in bar:
+        bar.set_description(case.name)
+        results["cases"].append(measure(case, seconds, rounds, bar))
+        write(path, results)
+        tqdm.write(document.line(results["cases"][-1]))
+    jobs: list[tuple[str, str, Callable[[], float]]] = [
+        *(("memory", name, lambda name=name: memory.peak_bytes(name, threads)) for name in MEMORY),
+        *(
+            ("psnr", name, lambda name=name: quality.psnr_of_bf16(name))
+            for name in ("StyleGAN2", "MobileStyleGAN")
+        ),
+    ]
+    if not only:
+        for group, name, job in tqdm(jobs, desc="memory and quality", unit="job"):
+            if name not in results[group]:
+                results[group][name] = job()
+                write(path, results)
+    _peaks(results)
+    order = {case.name: index for index, case in enumerate(all_cases())}
+    results["cases"].sort(key=lambda case: order.get(_name(case), len(order)))
+    write(path, results)
+    document.write(results, ROOT / "docs")
+    click.echo(f"Wrote {path.relative_to(ROOT)}, docs/BENCHMARKS.md and docs/benchmarks.png.")
+
+
+def _name(case: Results) -> str:
+    return f"{case['subject']} {case['size']}, batch {case['batch']}, {case['task']}"
+
+
+def _peaks(results: Results) -> None:
+    """Measure the peaks; the best of all times that a run looked counts."""
+    peaks, before = roofline.measure_peaks(), results["peaks"]
+    flops = before.get("flops", {})
+    results["peaks"] = {
+        "flops": {k: max(v, flops.get(k, 0.0)) for k, v in peaks.flops.items()},
+        "copy": max(peaks.copy, before.get("copy", 0.0)),
+    }
+
+
+if __name__ == "__main__":
+    main()
