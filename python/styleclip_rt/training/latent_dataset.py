@@ -1,0 +1,222 @@
+"""Faces to train and validate mappers on: latents in shards, drawn as images when they are needed.
+
+A data set is a folder: ``index.json`` says what it holds, and each shard
+(``train-00000.safetensors``, ...) the z and w [n, latent_dim] of its faces in float32. w+ is w on
+every row, so storing it would only multiply the size by the number of rows.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from tqdm import tqdm
+
+from styleclip_rt.bundle import Bundle
+from styleclip_rt.errors import StyleClipError
+from styleclip_rt.fingerprint import fingerprint
+from styleclip_rt.latents import sample_z
+from styleclip_rt.pictures import contact_sheet, to_pil
+
+FORMAT = "styleclip-rt-latents/1"
+SPLITS = ("train", "val")
+SHARD = 512
+FIRST_SEED = 1_000_000
+INDEX = "index.json"
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a data set holds.
+
+    Attributes:
+        bundle: name of the bundle that its faces are of.
+        generator: fingerprint of that bundle's generator.
+        latent_dim: width of z and w.
+        train, val: number of faces of each split.
+        seed: of the first face. Training faces have the even seeds from here on and validation
+            faces the odd ones, so that a larger set contains a smaller one and no face is in both.
+        truncation_psi: of w.
+    """
+
+    bundle: str
+    generator: str
+    latent_dim: int
+    train: int
+    val: int
+    seed: int = FIRST_SEED
+    truncation_psi: float = 0.7
+
+    def seeds(self, split: str, rows: Sequence[int]) -> list[int]:
+        """The seeds from which the faces of some rows of a split were drawn."""
+        return [self.seed + 2 * row + SPLITS.index(split) for row in rows]
+
+    def shards(self, split: str) -> list[tuple[str, int]]:
+        """File name and number of faces of each shard of a split."""
+        count = getattr(self, split)
+        return [
+            (f"{split}-{i:05d}.safetensors", min(SHARD, count - i * SHARD))
+            for i in range(-(-count // SHARD))
+        ]
+
+
+def generate(
+    bundle: Bundle,
+    folder: Path,
+    train: int,
+    val: int,
+    seed: int = FIRST_SEED,
+    truncation_psi: float = 0.7,
+    progress: bool = False,
+) -> Index:
+    """Make a data set in `folder`, or what is still missing of it.
+
+    Every file appears whole or not at all, so after a kill at any moment the next call goes on
+    with the first missing shard; the files are the same bytes as without the kill.
+
+    Raises:
+        StyleClipError: the folder holds another data set, cannot be written, or has too little
+            space.
+    """
+    generator = bundle.generator
+    index = Index(
+        bundle.name, fingerprint(generator), generator.latent_dim, train, val, seed, truncation_psi
+    )
+    if min(train, val) < 1:
+        raise StyleClipError(f"a data set needs faces in both splits, not {train} and {val}.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / INDEX).exists() and read_index(folder) != index:
+            raise StyleClipError(
+                f"{folder} holds another data set: choose another folder with --out, or delete it."
+            )
+        _check_space(folder, index)
+        text = json.dumps({"format": FORMAT, **asdict(index)}, indent=2) + "\n"
+        _write(folder / INDEX, text.encode())
+        bar = tqdm(total=train + val, desc="drawing latents", unit="face", disable=not progress)
+        with bar:
+            for split in SPLITS:
+                for number, (name, count) in enumerate(index.shards(split)):
+                    if not (folder / name).exists():
+                        rows = range(number * SHARD, number * SHARD + count)
+                        seeds = index.seeds(split, rows)
+                        _write(folder / name, _shard(bundle, seeds, truncation_psi))
+                    bar.update(count)
+    except OSError as error:
+        raise StyleClipError(
+            f"cannot write to {folder} ({error.strerror}): free some space or choose another "
+            "folder with --out."
+        ) from None
+    return index
+
+
+@torch.no_grad()
+def _shard(bundle: Bundle, seeds: Sequence[int], truncation_psi: float) -> bytes:
+    z = sample_z(bundle.generator, seeds)
+    w = bundle.generator.mapping(z, truncation_psi)
+    return save({"z": z.cpu().contiguous(), "w": w.cpu().contiguous()})
+
+
+def _check_space(folder: Path, index: Index) -> None:
+    missing = sum(
+        count
+        for split in SPLITS
+        for name, count in index.shards(split)
+        if not (folder / name).exists()
+    )
+    needed = missing * 8 * index.latent_dim * 11 // 10
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StyleClipError(
+            f"{folder} has {free / 1e6:.0f} MB of free space and the data set needs "
+            f"{needed / 1e6:.0f} MB: free some, or choose another folder with --out."
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_index(folder: Path) -> Index:
+    """What the data set in `folder` holds.
+
+    Raises:
+        StyleClipError: there is none, or it is damaged.
+    """
+    path = folder / INDEX
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise ValueError(f"not {FORMAT}")
+        return Index(**content)
+    except OSError:
+        raise StyleClipError(
+            f"{folder} holds no latents: make them with "
+            f"`styleclip dataset generate --out {folder}`."
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StyleClipError(f"{path} is damaged ({error}): make the data set again.") from None
+
+
+@torch.no_grad()
+def draw_sheet(bundle: Bundle, folder: Path) -> Image.Image:
+    """A contact sheet of the first validation faces."""
+    faces = LatentDataset(folder, "val")
+    draft = int(bundle.manifest.defaults.get("draft", 0)) or None
+    images = [
+        to_pil(bundle.generator.synthesis(faces.w([row]), draft)[0] * 0.5 + 0.5)
+        for row in range(min(24, len(faces)))
+    ]
+    return contact_sheet([images[i : i + 8] for i in range(0, len(images), 8)], tile=192)
+
+
+class LatentDataset:
+    """One split of a data set, read by memory map.
+
+    Args:
+        folder: of the data set.
+        split: "train" or "val".
+
+    Raises:
+        StyleClipError: the data set is missing, damaged or not complete.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.index = read_index(folder)
+        self.split = split
+        self._shards = []
+        for name, count in self.index.shards(split):
+            try:
+                shard = safe_open(folder / name, framework="pt")
+                shape = shard.get_slice("w").get_shape()
+            except (OSError, SafetensorError) as error:
+                raise StyleClipError(
+                    f"{folder / name} cannot be read ({error}): run `styleclip dataset generate` "
+                    "again with the same options, after deleting it if it is damaged."
+                ) from None
+            if shape != [count, self.index.latent_dim]:
+                raise StyleClipError(
+                    f"{folder / name} is damaged: delete it and generate it again."
+                )
+            self._shards.append(shard)
+
+    def __len__(self) -> int:
+        count: int = getattr(self.index, self.split)
+        return count
+
+    def w(self, rows: Sequence[int]) -> Tensor:
+        """w [len(rows), latent_dim] of some faces, float32 on the CPU."""
+        slices = {shard: self._shards[shard].get_slice("w") for shard in {r // SHARD for r in rows}}
+        return torch.cat([slices[r // SHARD][r % SHARD : r % SHARD + 1] for r in rows])
