@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from styleclip_rt.bundle import Bundle, load_bundle
+from styleclip_rt.devices import choose_device, choose_precision
 from styleclip_rt.edit_settings import (
     NEUTRAL_PROMPT,
     EditSettings,
@@ -76,8 +77,8 @@ class Editor:
     """Edits faces of one bundle; models are loaded and whitened once."""
 
     def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
-        self.device = _device(device)
-        self.precision = _precision(precision, self.device)
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
         self.bundle = bundle
         self.generator = bundle.generator.to(self.device)
         self.clip = bundle.clip.to(self.device)
@@ -381,34 +382,6 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise StyleClipError(f"unknown setting {name!r}: choose from {', '.join(known)}.")
     return {name: value for name, value in settings.items() if value is not None}
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise StyleClipError(f"unknown device {name!r}: say auto, cpu or cuda.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise StyleClipError("this machine has no CUDA device that torch can use: say device=cpu.")
-    return device
-
-
-def _precision(name: str, device: torch.device) -> str:
-    """bf16 where "auto" can count on native support: there it is faster, and the loop's drafts
-    need no more; what is finally drawn is float32 in any case."""
-    if name not in ("auto", "fp32", "bf16"):
-        raise StyleClipError(f"unknown precision {name!r}: say auto, fp32 or bf16.")
-    if name != "auto":
-        return name
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    try:
-        from styleclip_rt import _native
-    except ImportError:
-        return "fp32"
-    return "bf16" if _native.cpu_features().get("avx512bf16", False) else "fp32"
 
 
 def _title(prompts: Sequence[str]) -> str:

@@ -5,9 +5,12 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
 from safetensors.torch import save_file
 
 from styleclip_rt.errors import StyleClipError
@@ -15,6 +18,7 @@ from styleclip_rt.pictures import comparison, loss_plot, save_png
 
 if TYPE_CHECKING:
     from styleclip_rt.runtime.editor import EditResult
+    from styleclip_rt.runtime.mapper import MappedFace
 
 
 def parameters(result: "EditResult") -> dict[str, object]:
@@ -54,26 +58,52 @@ def save_result(result: "EditResult", folder: Path) -> Path:
     Raises:
         StyleClipError: the folder cannot be written, or the disk is full.
     """
-    check_writable(folder)
     known = parameters(result)
+    with _appearing_in(folder) as work:
+        _write_pair(result.original, result.image, result.prompt, known, work)
+        save_png(loss_plot(result.history), work / "loss.png", {"styleclip_rt": json.dumps(known)})
+        save_file(
+            {"latent": result.latent.contiguous()},
+            work / "latent.safetensors",
+            {"space": result.settings.space, "prompt": result.prompt},
+        )
+        for i, frame in enumerate(result.frames):
+            (work / "frames").mkdir(exist_ok=True)
+            save_png(frame, work / "frames" / f"{i:04d}.png", {})
+    return folder
+
+
+def save_mapped(face: "MappedFace", folder: Path, title: str, known: dict[str, object]) -> Path:
+    """Write original.png, edited.png, comparison.png, latent.safetensors and edit.json into
+    `folder`; every file appears whole or not at all.
+
+    Raises:
+        StyleClipError: the folder cannot be written, or the disk is full.
+    """
+    with _appearing_in(folder) as work:
+        _write_pair(face.original, face.image, title, known, work)
+        save_file({"latent": face.latent[None].contiguous()}, work / "latent.safetensors")
+    return folder
+
+
+def _write_pair(
+    original: Image.Image, edited: Image.Image, title: str, known: dict[str, object], work: Path
+) -> None:
+    texts = {"styleclip_rt": json.dumps(known)}
+    save_png(original, work / "original.png", texts)
+    save_png(edited, work / "edited.png", texts)
+    save_png(comparison(original, edited, title), work / "comparison.png", texts)
+    (work / "edit.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _appearing_in(folder: Path) -> Iterator[Path]:
+    """A folder for files that appear in `folder` when all are written."""
+    check_writable(folder)
     try:
         work = Path(tempfile.mkdtemp(prefix=".edit.", dir=folder))
         try:
-            texts = {"styleclip_rt": json.dumps(known)}
-            save_png(result.original, work / "original.png", texts)
-            save_png(result.image, work / "edited.png", texts)
-            both = comparison(result.original, result.image, result.prompt)
-            save_png(both, work / "comparison.png", texts)
-            save_png(loss_plot(result.history), work / "loss.png", texts)
-            save_file(
-                {"latent": result.latent.contiguous()},
-                work / "latent.safetensors",
-                {"space": result.settings.space, "prompt": result.prompt},
-            )
-            (work / "edit.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-            for i, frame in enumerate(result.frames):
-                (work / "frames").mkdir(exist_ok=True)
-                save_png(frame, work / "frames" / f"{i:04d}.png", {})
+            yield work
             for path in sorted(p for p in work.rglob("*") if p.is_file()):
                 target = folder / path.relative_to(work)
                 target.parent.mkdir(exist_ok=True)
@@ -85,4 +115,3 @@ def save_result(result: "EditResult", folder: Path) -> Path:
             f"cannot write the result to {folder} ({error.strerror}): free some space or choose "
             "another folder with --out."
         ) from None
-    return folder

@@ -11,6 +11,7 @@ import click
 from styleclip_rt import __version__
 from styleclip_rt.bundle_cli import bundle
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.mapper_cli import dataset, mapper
 from styleclip_rt.training_cli import (
     train_clip,
     train_directions,
@@ -26,7 +27,8 @@ def cli() -> None:
     """Edit faces by text."""
 
 
-cli.add_command(bundle)
+for group in (bundle, dataset, mapper):
+    cli.add_command(group)
 for command in (train_draft, train_faces, train_clip, train_id, train_directions):
     bundle.add_command(command)
 
@@ -94,7 +96,7 @@ def edit(
     if mean:
         start, starts = editor.generator.mean_latent[None], [None]
     if latent is not None:
-        start, starts = _read_latent(latent), [None]
+        start, starts = read_latent(latent), [None]
     jobs = [(prompt, seed) for prompt in prompts for seed in starts]
     results = editor.edit_many(
         [prompt for prompt, _ in jobs],
@@ -127,7 +129,12 @@ def _folder_name(prompt: str, seed: int | None) -> str:
     return slug if seed is None else f"{slug}-seed{seed}"
 
 
-def _read_latent(path: Path) -> Any:
+def read_latent(path: Path) -> Any:
+    """The tensor in a latent.safetensors that an edit saved.
+
+    Raises:
+        StyleClipError: the file holds none.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from styleclip_rt.checkpoints import load_mapper, native
+from styleclip_rt.checkpoints import _kind, load_mapper, native
 from styleclip_rt.models.mapper import LevelsMapper, PromptMapper, StyleSpaceMapper
 
 Mapper = LevelsMapper | StyleSpaceMapper | PromptMapper
@@ -41,7 +41,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Mapper, Origin]:
     """
     mapper = load_mapper(path)
     assert isinstance(mapper, Mapper)
-    if Path(path).suffix == ".pt":
+    if _kind(Path(path)) != "native":
         return mapper, Origin()
     metadata = native.read_metadata(Path(path))
     return mapper, Origin(metadata.get("bundle", ""), metadata.get("generator", ""))

@@ -1,0 +1,42 @@
+"""Where to compute, and how precisely."""
+
+import torch
+
+from styleclip_rt.errors import StyleClipError
+
+
+def choose_device(name: str) -> torch.device:
+    """ "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+
+    Raises:
+        StyleClipError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise StyleClipError(f"unknown device {name!r}: say auto, cpu or cuda.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise StyleClipError("this machine has no CUDA device that torch can use: say device=cpu.")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Precision of drafts, "fp32" or "bf16": "auto" is bf16 where that is native, since there it is
+    faster and drafts need no more; what is finally drawn is float32 in any case.
+
+    Raises:
+        StyleClipError: an unknown name.
+    """
+    if name not in ("auto", "fp32", "bf16"):
+        raise StyleClipError(f"unknown precision {name!r}: say auto, fp32 or bf16.")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    try:
+        from styleclip_rt import _native
+    except ImportError:
+        return "fp32"
+    return "bf16" if _native.cpu_features().get("avx512bf16", False) else "fp32"

@@ -1,0 +1,186 @@
+"""``styleclip dataset`` and ``styleclip mapper``: latents to train on, and mappers."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from styleclip_rt.errors import StyleClipError
+
+_folder = click.Path(path_type=Path, file_okay=False)
+_bundle = click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
+
+
+@click.group()
+def dataset() -> None:
+    """Data sets of latents to train mappers on."""
+
+
+@dataset.command("generate")
+@click.option("--out", type=_folder, default=Path("out/latents"), show_default=True)
+@click.option("--train", type=click.IntRange(1), default=20000, show_default=True)
+@click.option("--val", type=click.IntRange(1), default=500, show_default=True)
+@click.option("--seed", type=int, default=1_000_000, show_default=True, help="Of the first face.")
+@click.option("--psi", type=float, default=0.7, show_default=True, help="Truncation of w.")
+@_bundle
+def generate_command(
+    out: Path, train: int, val: int, seed: int, psi: float, bundle_name: str
+) -> None:
+    """Draw latents; run it again to go on after an interruption."""
+    from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.pictures import save_png
+    from styleclip_rt.training.latent_dataset import draw_sheet, generate
+
+    bundle = load_bundle(bundle_name)
+    generate(bundle, out, train, val, seed, psi, progress=True)
+    save_png(draw_sheet(bundle, out), out / "faces.png", {})
+    click.echo(f"{train} training and {val} validation faces are in {out}; see {out / 'faces.png'}")
+
+
+@click.group()
+def mapper() -> None:
+    """Mappers: trained edits in one pass."""
+
+
+@mapper.command("list")
+def list_command() -> None:
+    """Show the mappers that ship with the package, and their prompts."""
+    from styleclip_rt.checkpoints import mapper_file
+    from styleclip_rt.mappers import shipped
+
+    for name, path in shipped().items():
+        network, origin = mapper_file.load(path)
+        prompts = ", ".join(getattr(network.config, "prompts", ()))
+        click.echo(f"{name}  (bundle {origin.bundle})\n    {prompts}")
+
+
+@mapper.command()
+@click.option("--prompts", required=True, help='Comma-separated, e.g. "red hair,green hair".')
+@click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+@click.option("--out", type=_folder, default=Path("out/mapper"), show_default=True)
+@click.option("--layers", help="Layer groups that may move: coarse,middle,fine.")
+@click.option("--steps", type=int, help="Optimiser steps.")
+@click.option("--faces", type=int, help="Faces a step, each drawn with every prompt.")
+@click.option("--lr", "learning_rate", type=float, help="Adam's peak rate for the directions.")
+@click.option("--l2", type=float, help="Weight of the move's squared length.")
+@click.option("--id", type=float, help="Weight of the identity loss.")
+@click.option("--preserve", type=float, help="Weight of what the prompt is not about.")
+@click.option("--draft", type=int, help="Resolution to draw at in px; 0 for full.")
+@click.option("--val-every", type=int, help="Steps between validations.")
+@click.option("--val-faces", type=int, help="Validation faces.")
+@click.option("--save-every", type=int, help="Steps between checkpoints.")
+@click.option("--patience", type=int, help="Stop after so many validations without improvement.")
+@click.option("--seed", type=int)
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16.")
+@_bundle
+def train(
+    prompts: str,
+    latents: Path,
+    out: Path,
+    bundle_name: str,
+    precision: str,
+    id: float | None,
+    preserve: float | None,
+    draft: int | None,
+    **options: Any,
+) -> None:
+    """Train a mapper; run it again to go on after an interruption.
+
+    Under torchrun or `accelerate launch` several devices share the work (extra: distributed).
+    """
+    import torch
+
+    from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.devices import choose_precision
+    from styleclip_rt.training.mapper import MapperSettings, MapperTrainer
+
+    loss = {"id": id, "preserve": preserve, "draft": draft}
+    settings = MapperSettings(
+        prompts=tuple(" ".join(prompt.lower().split()) for prompt in prompts.split(",")),
+        loss={name: value for name, value in loss.items() if value is not None},
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    devices = engine()
+    device = torch.device("cpu") if devices is None else devices.device
+    trainer = MapperTrainer(
+        load_bundle(bundle_name),
+        latents,
+        out,
+        settings,
+        choose_precision(precision, device),
+        devices,
+    )
+    if trainer.resume():
+        click.echo(f"going on from step {trainer.step}", err=True)
+    best = trainer.run(progress=True)
+    if trainer.rank == 0:
+        click.echo(f"best validation loss {best:.4f}: {out / 'best.safetensors'}")
+
+
+def engine() -> Any:
+    """An Accelerator where several processes were launched, or a GPU is there; else None."""
+    import torch
+
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 and not torch.cuda.is_available():
+        return None
+    try:
+        from accelerate import Accelerator
+    except ImportError:
+        raise StyleClipError(
+            "training on a GPU or in several processes needs accelerate: "
+            "pip install 'styleclip-rt[distributed]'."
+        ) from None
+    return Accelerator(cpu=not torch.cuda.is_available())
+
+
+@mapper.command()
+@click.argument("mappers", nargs=-1, required=True, metavar="MAPPER...")
+@click.option("--prompt", "prompts", multiple=True, help="One for each mapper, in order.")
+@click.option("--strength", "strengths", type=float, multiple=True, help="0 to 1.5, likewise.")
+@click.option("--any-prompt", is_flag=True, help="Mix known prompts for one that is not.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Face to edit; repeatable.")
+@click.option("--latent", type=click.Path(path_type=Path), help="latent.safetensors to edit.")
+@click.option("--psi", type=float, default=0.7, show_default=True, help="Truncation of the seed.")
+@click.option("--out", type=_folder, default=Path("out"), show_default=True)
+@_bundle
+def apply(
+    mappers: tuple[str, ...],
+    prompts: tuple[str, ...],
+    strengths: tuple[float, ...],
+    any_prompt: bool,
+    seeds: tuple[int, ...],
+    latent: Path | None,
+    psi: float,
+    out: Path,
+    bundle_name: str,
+) -> None:
+    """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once."""
+    from styleclip_rt.cli import read_latent
+    from styleclip_rt.runtime.mapper import MapperRuntime, Move
+    from styleclip_rt.runtime.results import check_writable, save_mapped
+
+    if seeds and latent is not None:
+        raise StyleClipError("give only one of --seed and --latent.")
+    for what, given in (("--prompt", prompts), ("--strength", strengths)):
+        if given and len(given) != len(mappers):
+            raise StyleClipError(f"give {what} once for each of the {len(mappers)} mappers.")
+    check_writable(out)
+    runtime = MapperRuntime.from_bundle(mappers, bundle_name)
+    moves = [
+        Move(name, prompts[i] if prompts else "", strengths[i] if strengths else 1.0)
+        for i, name in enumerate(mappers)
+    ]
+    if latent is None:
+        starts = runtime.start(seeds or (0,), psi)
+    else:
+        starts = read_latent(latent)
+        if starts.dim() == 2 and starts.shape[1] == runtime.generator.latent_dim:
+            starts = starts[:, None].repeat(1, runtime.generator.n_latent, 1)
+    known: dict[str, object] = {"bundle": bundle_name, "moves": [vars(move) for move in moves]}
+    faces = runtime.edit(starts, moves, any_prompt)
+    for i, face in enumerate(faces):
+        folder = out if len(faces) == 1 else out / f"seed{seeds[i]}"
+        title = " + ".join(move.prompt or move.mapper for move in moves)
+        save_mapped(face, folder, title, {**known, "seed": seeds[i] if seeds else None})
+        click.echo(f"{title!r}: {folder / 'comparison.png'}")

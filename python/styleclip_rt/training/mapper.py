@@ -1,0 +1,461 @@
+"""Training of latent mappers: the editor's losses, averaged over faces instead of over steps.
+
+StyleCLIP (Patashnik et al. 2021, section 5). A run is a folder that says everything about itself
+and goes on, bit for bit, from wherever it was stopped.
+"""
+
+import json
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from tqdm import tqdm
+
+from styleclip_rt.bundle import Bundle
+from styleclip_rt.checkpoints import mapper_file
+from styleclip_rt.edit_settings import (
+    NEUTRAL_PROMPT,
+    EditSettings,
+    learning_rate_factor,
+    loss_weights,
+)
+from styleclip_rt.edit_step import LOSSES, EditStep, Targets
+from styleclip_rt.errors import StyleClipError
+from styleclip_rt.fingerprint import fingerprint
+from styleclip_rt.latents import Generator, rows_of
+from styleclip_rt.losses import Preservation
+from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
+from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
+from styleclip_rt.training.latent_dataset import LatentDataset
+from styleclip_rt.views import random_views
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.safetensors"
+LAST = "last.safetensors"
+STATISTICS = 4096
+
+
+@dataclass(frozen=True)
+class MapperSettings:
+    """What a training run is; saved as ``config.json`` beside its results.
+
+    Attributes:
+        prompts: that the mapper learns.
+        layers: layer groups of w+ that it may move, comma-separated.
+        steps: optimiser steps.
+        faces: faces a step, over all devices; each is drawn with every prompt.
+        learning_rate: Adam's peak rate for the directions, in standard deviations of a style.
+        network_rate: the same for the network that looks at the face.
+        l2: weight of the offset's squared length in standard deviations of the styles.
+        seed: of the order of the faces and of the network.
+        val_every: steps from one validation to the next.
+        val_faces: faces of the validation split that it looks at.
+        save_every: steps from one checkpoint to the next.
+        patience: stop after so many validations without improvement; 0 never.
+        loss: fields of `EditSettings` that differ from the bundle's.
+    """
+
+    prompts: tuple[str, ...]
+    layers: str = "middle,fine"
+    steps: int = 300
+    faces: int = 2
+    learning_rate: float = 0.05
+    network_rate: float = 0.002
+    l2: float = 0.0003
+    seed: int = 0
+    val_every: int = 100
+    val_faces: int = 16
+    save_every: int = 20
+    patience: int = 0
+    loss: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.prompts or not all(prompt.strip() for prompt in self.prompts):
+            raise StyleClipError("give at least one prompt, and none that is empty.")
+        if len(set(self.prompts)) < len(self.prompts):
+            raise StyleClipError("a prompt is given twice: give each once.")
+        for name in ("steps", "faces", "val_every", "val_faces", "save_every"):
+            if getattr(self, name) < 1:
+                raise StyleClipError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("learning_rate", "network_rate"):
+            if not getattr(self, name) > 0:
+                raise StyleClipError(f"{name} must be positive, not {getattr(self, name)}.")
+        if not self.l2 >= 0:
+            raise StyleClipError(f"l2 must not be negative, but is {self.l2}.")
+
+
+class StyleUnits(nn.Module):
+    """Lets directions of w+ be learnt in the generator's own units.
+
+    Adam moves every number by about the same amount a step, so what the numbers stand for decides
+    what is learnt first. Here they are, for each direction, a move of w that all rows share, in
+    principal components, and then a move of every style channel, each in standard deviations.
+    Wu et al. 2021 (StyleSpace) show that single channels are what disentangles best.
+
+    [M, latent_dim + channels] -> [M, rows, latent_dim].
+    """
+
+    def __init__(self, axes: Tensor, lifts: list[Tensor]) -> None:
+        """axes [latent_dim, latent_dim]; lifts: for each row [channels of that row, latent_dim]."""
+        super().__init__()
+        self.axes = nn.Buffer(axes, persistent=False)
+        self.widths = [lift.shape[0] for lift in lifts]
+        for i, lift in enumerate(lifts):
+            self.register_buffer(f"lift{i}", lift, persistent=False)
+
+    @property
+    def width(self) -> int:
+        """Numbers that make up one direction."""
+        return self.axes.shape[0] + sum(self.widths)
+
+    def forward(self, units: Tensor) -> Tensor:
+        shared, *parts = torch.split(units, [self.axes.shape[0], *self.widths], dim=1)
+        moves = [part @ getattr(self, f"lift{i}") for i, part in enumerate(parts)]
+        return (shared @ self.axes)[:, None] + torch.stack(moves, dim=1)
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    """How w and the styles of a generator vary.
+
+    mean [latent_dim]; axes [latent_dim, latent_dim], row i principal axis i of w times its standard
+    deviation, largest first; deviations, of each style [channels].
+    """
+
+    mean: Tensor
+    axes: Tensor
+    deviations: list[Tensor]
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, generator: Generator) -> "_Statistics":
+        random_ = torch.Generator().manual_seed(0)
+        z = torch.randn(STATISTICS, generator.latent_dim, generator=random_)
+        w = generator.mapping(z.to(generator.mean_latent.device))
+        variance, vectors = torch.linalg.eigh(torch.cov(w.T.double()))
+        axes = (vectors * variance.clamp_min(1e-12).sqrt()).T.flip(0).float()
+        styles = generator.styles(w[:, None].expand(-1, generator.n_latent, -1))
+        return cls(w.mean(dim=0), axes, [s.std(dim=0).clamp_min(1e-6) for s in styles])
+
+
+@torch.no_grad()
+def _lifts(generator: Generator, rows: list[int], deviations: list[Tensor]) -> list[Tensor]:
+    """For each row, the moves of w [channels, latent_dim] that move its style channels by one
+    standard deviation each (as nearly as its affine layers can, by their pseudo-inverse)."""
+    dim, count = generator.latent_dim, generator.n_latent
+    probe = torch.eye(dim, device=generator.mean_latent.device)[:, None].expand(-1, count, -1)
+    origin = generator.styles(torch.zeros_like(probe[:1]))
+    responses = [at - zero for at, zero in zip(generator.styles(probe), origin, strict=True)]
+    of_row = getattr(generator, "style_rows", range(count))
+    lifts = []
+    for row in rows:
+        mine = [i for i, fed_by in enumerate(of_row) if fed_by == row]
+        response = torch.cat([responses[i] for i in mine], dim=1).double()
+        inverse = torch.linalg.pinv(response, rtol=1e-3)
+        deviation = torch.cat([deviations[i] for i in mine]).double()
+        lifts.append((deviation[:, None] * inverse).float())
+    return lifts
+
+
+class MapperTrainer:
+    """The training loop; `resume` and `run` go on after any interruption.
+
+    Args:
+        bundle: whose generator the mapper is for, and whose CLIP and identity network judge.
+        latents: folder of a data set of that generator.
+        folder: for the run's files.
+        settings: what to train.
+        precision: "fp32", or "bf16" for drawing.
+        engine: an `accelerate.Accelerator` where several processes share the work.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        latents: Path,
+        folder: Path,
+        settings: MapperSettings,
+        precision: str = "fp32",
+        engine: Any = None,
+    ) -> None:
+        self.settings, self.folder, self.engine = settings, folder, engine
+        self.device = torch.device("cpu") if engine is None else engine.device
+        self.rank, self.world = (
+            (0, 1) if engine is None else (engine.process_index, engine.num_processes)
+        )
+        if settings.faces % self.world:
+            raise StyleClipError(
+                f"{settings.faces} faces a step cannot be shared evenly by {self.world} processes: "
+                "choose a multiple with --faces."
+            )
+        self.generator = bundle.generator.to(self.device)
+        self.train, self.val = (LatentDataset(latents, split) for split in ("train", "val"))
+        if self.train.index.generator != fingerprint(self.generator):
+            raise StyleClipError(
+                f"{latents} holds faces of the bundle {self.train.index.bundle!r}, not of "
+                f"{bundle.name!r}: generate a data set with --bundle {bundle.name}."
+            )
+        self.origin = mapper_file.Origin(bundle.name, self.train.index.generator)
+        defaults = EditSettings(**dict(bundle.manifest.defaults))  # type: ignore[arg-type]
+        self.loss = replace(defaults, l2=settings.l2, **dict(settings.loss or {}))
+        clip, identity = bundle.clip.to(self.device), bundle.identity.to(self.device)
+        self.edit_step = EditStep(self.generator, clip, identity, self.loss, precision)
+        self.weights = torch.tensor(loss_weights(self.loss), device=self.device)
+        with torch.no_grad():
+            texts = clip.encode_text(tokenize([*settings.prompts, NEUTRAL_PROMPT]).to(self.device))
+            self.text, self.neutral = texts[:-1], texts[-1:]
+            self.relevance = bundle.relevance(self.text)
+        self._statistics = _Statistics.of(self.generator)
+        self.mapper = self._new_mapper()
+        self.optimiser = torch.optim.Adam(self._groups(), betas=(0.9, 0.99))
+        self.model: nn.Module = self.mapper
+        if engine is not None:
+            self.model, self.optimiser = engine.prepare(self.mapper, self.optimiser)
+        self.step, self.stale = 0, 0
+        self.best = float("inf")
+        self.history: list[dict[str, float]] = []
+
+    def _new_mapper(self) -> PromptMapper:
+        settings, statistics = self.settings, self._statistics
+        rows = rows_of(self.generator, settings.layers)
+        dim = self.generator.latent_dim
+        config = PromptMapperConfig(
+            n_latent=self.generator.n_latent,
+            rows=tuple(rows),
+            prompts=settings.prompts,
+            text_dim=self.text.shape[1],
+            latent_dim=dim,
+            face_dim=min(PromptMapperConfig.face_dim, dim),
+        )
+        torch.manual_seed(settings.seed)
+        mapper = PromptMapper(config)
+        axes = statistics.axes[: config.face_dim]
+        with torch.no_grad():
+            mapper.texts.copy_(self.text)
+            mapper.face_mean.copy_(statistics.mean)
+            # Coordinates in standard deviations: axis / |axis|^2.
+            mapper.face_axes.copy_(axes / axes.square().sum(dim=1, keepdim=True))
+        units = StyleUnits(
+            statistics.axes.cpu(),
+            [lift.cpu() for lift in _lifts(self.generator, rows, statistics.deviations)],
+        )
+        starts = {
+            "directions": torch.zeros(len(settings.prompts), units.width),
+            "basis": torch.randn(config.rank, units.width) * 0.1,
+        }
+        for name, start in starts.items():
+            setattr(mapper, name, nn.Parameter(start))
+            parametrize.register_parametrization(mapper, name, units, unsafe=True)
+        last = mapper.network[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        return mapper.to(self.device)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        parts = self.mapper.parametrizations
+        directions = [parts.directions.original]
+        rest = [*self.mapper.network.parameters(), parts.basis.original]
+        return [
+            {"params": directions, "lr": self.settings.learning_rate},
+            {"params": rest, "lr": self.settings.network_rate},
+        ]
+
+    # --- one step -----------------------------------------------------------------------------
+
+    def _rows(self, step: int) -> list[int]:
+        """The faces of a step: each once in every epoch, in an order that the seed decides."""
+        s, count = self.settings, len(self.train)
+        rows = []
+        for position in range(step * s.faces, (step + 1) * s.faces):
+            epoch, place = divmod(position, count)
+            if not hasattr(self, "_order") or self._order[0] != epoch:
+                order = list(range(count))
+                random.Random(f"{s.seed}/{epoch}").shuffle(order)
+                self._order = (epoch, order)
+            rows.append(self._order[1][place])
+        return rows[self.rank :: self.world]
+
+    def _views(self, step: int) -> Tensor:
+        s = self.loss
+        views = random_views(1, s.views, s.view_strength, self.settings.seed * 1_000_003 + step)
+        return torch.from_numpy(views[0]).to(self.device)
+
+    def _w_plus(self, w: Tensor) -> Tensor:
+        return w.to(self.device)[:, None].repeat(1, self.generator.n_latent, 1)
+
+    @torch.no_grad()
+    def _targets(self, w_plus: Tensor) -> Targets:
+        """For every face and prompt, face-major; each face is drawn once."""
+        faces, prompts = w_plus.shape[0], len(self.settings.prompts)
+        original = self.edit_step.draw(w_plus)
+        each = original.repeat_interleave(prompts, dim=0)
+        text = self.text.repeat(faces, 1)
+        return Targets(
+            text=text,
+            direction=nn.functional.normalize(text - self.neutral, dim=1),
+            embedding=self.edit_step.clip.encode_image(original).repeat_interleave(prompts, 0),
+            identity=self.edit_step.identity.encode(original).repeat_interleave(prompts, 0),
+            preservation=Preservation.of(each, (1 - self.relevance).repeat(faces, 1, 1, 1)),
+        )
+
+    def _losses(self, w: Tensor, step: int) -> tuple[dict[str, Tensor], Tensor]:
+        """LOSSES of every face and prompt, and the edited drafts."""
+        w_plus = self._w_plus(w)
+        targets = self._targets(w_plus)
+        start = w_plus.repeat_interleave(len(self.settings.prompts), dim=0)
+        offset = self.model(start, targets.text)
+        before, after = self.generator.styles(start), self.generator.styles(start + offset)
+        units = [
+            (new - old) / deviation
+            for new, old, deviation in zip(after, before, self._statistics.deviations, strict=True)
+        ]
+        image = self.edit_step.draw(after)
+        losses = self.edit_step.losses(
+            image, torch.cat(units, dim=1), targets, self.weights, self._views(step)
+        )
+        return losses, image
+
+    def train_step(self) -> dict[str, float]:
+        """One step; its randomness depends on the seed and the step alone."""
+        factor = learning_rate_factor(self.step, self.settings.steps)
+        rates = (self.settings.learning_rate, self.settings.network_rate)
+        for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        losses, _ = self._losses(self.train.w(self._rows(self.step)), self.step)
+        loss = losses["total"].mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.engine is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            self.engine.backward(loss)
+        self.optimiser.step()
+        means = torch.stack([losses[name].detach().mean() for name in LOSSES])
+        if self.engine is not None:
+            means = self.engine.reduce(means, "mean")
+        row = {"step": float(self.step), **dict(zip(LOSSES, means.tolist(), strict=True))}
+        row["lr"] = self.settings.learning_rate * factor
+        self.history.append(row)
+        self.step += 1
+        return row
+
+    @torch.no_grad()
+    def validate(self) -> float:
+        """The mean total over validation faces; leaves a grid of pictures."""
+        count = min(self.settings.val_faces, len(self.val))
+        totals, grid = [], []
+        for row in range(count):
+            w = self.val.w([row])
+            losses, images = self._losses(w, 0)
+            totals.append(losses["total"])
+            if row < 6:
+                original = self.edit_step.draw(self._w_plus(w))
+                grid.append([to_pil(image) for image in torch.cat((original, images))])
+        if self.rank == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            sheet = contact_sheet(grid, ["original", *self.settings.prompts], tile=160)
+            save_png(sheet, self.folder / f"samples-{self.step:06d}.png", {})
+        return float(torch.cat(totals).mean())
+
+    # --- the run ------------------------------------------------------------------------------
+
+    def run(self, progress: bool = False) -> float:
+        """Train to the end or until validation has not improved for `patience` times; the best
+        validation loss."""
+        s = self.settings
+        if self.rank == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_text(self.folder / "config.json", json.dumps(asdict(s), indent=2) + "\n")
+        bar = tqdm(
+            total=s.steps,
+            initial=self.step,
+            desc="training the mapper",
+            unit="step",
+            disable=not progress or self.rank > 0,
+        )
+        with bar:
+            while self.step < s.steps and not 0 < s.patience <= self.stale:
+                row = self.train_step()
+                bar.set_postfix(
+                    {k: f"{row[k]:.3f}" for k in ("total", "clip", "id")}, refresh=False
+                )
+                bar.update()
+                if self.step % s.val_every == 0 or self.step == s.steps:
+                    self._judge(self.validate())
+                if self.step % s.save_every == 0 or self.step == s.steps:
+                    self.save()
+        if self.rank == 0:
+            save_png(loss_plot(self.history), self.folder / "loss.png", {})
+        return self.best
+
+    def _judge(self, total: float) -> None:
+        self.history[-1]["validation"] = total
+        better = total < self.best
+        self.stale = 0 if better else self.stale + 1
+        if better:
+            self.best = total
+            self._export(BEST)
+        self.save()
+
+    def _export(self, name: str) -> None:
+        if self.rank > 0:
+            return
+        mapper = PromptMapper(self.mapper.config)
+        trained = self.mapper.state_dict()
+        plain = {k: v for k, v in trained.items() if not k.startswith("parametrizations.")}
+        plain |= {k: getattr(self.mapper, k).detach() for k in ("directions", "basis")}
+        mapper.load_state_dict(plain)
+        mapper_file.save(mapper, self.folder / name, self.origin)
+
+    def save(self) -> None:
+        """Write everything that the next step depends on, atomically."""
+        if self.rank > 0:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "settings": json.dumps(asdict(self.settings), sort_keys=True),
+            "step": self.step,
+            "stale": self.stale,
+            "best": self.best,
+            "mapper": self.mapper.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history,
+        }
+        temporary = self.folder / f".{CHECKPOINT}.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / CHECKPOINT)
+        self._export(LAST)
+
+    def resume(self) -> bool:
+        """Go on from the folder's checkpoint, if there is one.
+
+        Raises:
+            StyleClipError: it is of a run with other settings.
+        """
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return False
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["settings"] != json.dumps(asdict(self.settings), sort_keys=True):
+            raise StyleClipError(
+                f"{self.folder} holds a run with other settings: repeat its config.json, or choose "
+                "another folder with --out."
+            )
+        self.step, self.stale, self.best = state["step"], state["stale"], state["best"]
+        self.mapper.load_state_dict(state["mapper"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.history = state["history"]
+        return True
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
