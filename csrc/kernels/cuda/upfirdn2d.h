@@ -1,0 +1,31 @@
+// Upsampling, padding, FIR filtering and downsampling of every channel for itself.
+#pragma once
+
+#include "launch.h"
+
+namespace styleclip::cuda {
+
+// The output is [out_height, out_width] = (in * up + padding - taps) / down + 1 a side; padding
+// counts samples of the upsampled image and crops where negative. The filter is convolved, that is
+// flipped against a correlation, unless `flip`. Contiguous or channels-last, both sides alike.
+struct Upfirdn2d {
+  std::int64_t batch, channels, height, width;
+  std::int64_t out_height, out_width;
+  int up, down;
+  int left, top;
+  int taps_y, taps_x;
+  bool flip;
+  float gain;
+  Layout layout;
+  Dtype dtype;
+};
+
+// `kernel` [taps_y, taps_x] float32 on the device.
+const char* upfirdn2d(const void* x, const float* kernel, void* out, const Upfirdn2d& problem,
+                      Stream stream);
+
+// The same for the kernel outer(column, row), column [taps_y] and row [taps_x] on the device.
+const char* upfirdn2d_separable(const void* x, const float* column, const float* row, void* out,
+                                const Upfirdn2d& problem, Stream stream);
+
+}  // namespace styleclip::cuda
