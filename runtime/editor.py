@@ -27,6 +27,7 @@ from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import to_pil
+from styleclip_rt.runtime.cuda_graph import CudaGraph
 from styleclip_rt.views import random_views
 
 MAX_PROMPT_LENGTH = 1000
@@ -300,6 +301,7 @@ class _Run:
         rows = rows_of(editor.generator, settings.layers)
         whitening = editor.whitening() if settings.whiten else None
         self.space = Space(editor.generator, settings.space, start, rows, z, whitening)
+        self.take_step = CudaGraph(self._step) if device.type == "cuda" else self._step
         with torch.no_grad():
             text, neutral = texts[:-1], texts[-1:]
             relevance = editor.bundle.relevance(text)
@@ -321,17 +323,18 @@ class _Run:
         """Where the optimisation stands."""
         return self.state.offset
 
+    def _step(
+        self, offset: Tensor, mean: Tensor, square: Tensor, schedule: Tensor, views: Tensor
+    ) -> tuple[StepState, dict[str, Tensor], Tensor]:
+        state = StepState(offset, mean, square)
+        return self.edit_step(self.space, state, self.targets, self.weights, schedule, views)
+
     def step(self, step: int) -> Tensor:
         """One Adam step; returns the drafts that it judged, [N, 3, H, W] in [0, 1]."""
         s = self.settings
         judged = self.state.offset
-        self.state, losses, image = self.edit_step(
-            self.space,
-            self.state,
-            self.targets,
-            self.weights,
-            self.schedule[step],
-            self.views[step],
+        self.state, losses, image = self.take_step(
+            *self.state, self.schedule[step], self.views[step]
         )
         self._keep_best(losses["total"], judged)
         rate = s.learning_rate * learning_rate_factor(step, s.steps)

@@ -27,6 +27,10 @@ constexpr double kEpsilon = std::is_same_v<T, float>    ? 0x1p-24
                             : std::is_same_v<T, __half> ? 0x1p-11
                                                         : 0x1p-8;
 
+// Below it the spacing of numbers no longer shrinks.
+template <class T>
+constexpr double kSmallestNormal = std::is_same_v<T, __half> ? 0x1p-14 : 0x1p-126;
+
 [[noreturn]] inline void fail(const std::string& what) {
   std::fprintf(stderr, "%s\n", what.c_str());
   std::fflush(nullptr);
@@ -97,7 +101,8 @@ inline double worst = 0.0;
 // |got - expected| <= roundings * epsilon(T) * scale, where scale is the size of what was summed.
 template <class T>
 void equal(const std::string& name, double got, double expected, double scale, double roundings) {
-  const double error = std::fabs(got - expected) / (kEpsilon<T> * std::max(scale, 1e-30));
+  const double error =
+      std::fabs(got - expected) / (kEpsilon<T> * std::max(scale, kSmallestNormal<T>));
   if (!(error <= roundings)) {
     fail(name + ": got " + std::to_string(got) + " instead of " + std::to_string(expected) + ", " +
          std::to_string(error) + " roundings off");

@@ -9,18 +9,26 @@ constexpr int kSigns[4][2][2] = {
     {{1, 1}, {1, 1}}, {{1, 1}, {-1, -1}}, {{1, -1}, {1, -1}}, {{1, -1}, {-1, 1}}};
 
 template <class T>
-void haar_case(int batch, int channels, int height, int width, std::size_t misalign) {
+void haar_case(int batch, int channels, int height, int width, std::size_t misalign,
+               bool scaled = false) {
   const std::string name = "idwt2d of " + std::to_string(batch) + "x" + std::to_string(channels) +
                            "x" + std::to_string(height) + "x" + std::to_string(width);
   const Haar problem{batch, channels, height, width, check::kDtype<T>};
   const std::size_t elements = std::size_t(batch) * 4 * channels * height * width;
   const auto wavelets = Buffer<T>::normal(elements, misalign);
   const auto grad_image = Buffer<T>::normal(elements, misalign);
+  const auto scale = Buffer<float>::normal(std::size_t(batch) * 4 * channels);
   Buffer<T> image(elements), grad_wavelets(elements);
-  check::run(name, [&] { return idwt2d(wavelets.data(), image.data(), problem, nullptr); }, image);
+  check::run(
+      name,
+      [&] {
+        return idwt2d(wavelets.data(), scaled ? scale.data() : nullptr, image.data(), problem,
+                      nullptr);
+      },
+      image);
   check::run(
       name + " backward",
-      [&] { return idwt2d_backward(grad_image.data(), grad_wavelets.data(), problem, nullptr); },
+      [&] { return dwt2d(grad_image.data(), grad_wavelets.data(), problem, nullptr); },
       grad_wavelets);
   const auto band_at = [&](int n, int y, int x, int c, int band) {
     const std::size_t pixel = (std::size_t(n) * height + y) * width + x;
@@ -37,8 +45,10 @@ void haar_case(int batch, int channels, int height, int width, std::size_t misal
             for (int dx = 0; dx < 2; ++dx) {
               double sum = 0, size = 0;
               for (int band = 0; band < 4; ++band) {
+                const std::size_t at = band_at(0, 0, 0, c, band);
+                const double factor = scaled ? scale[n * 4 * channels + at] : 1.0;
                 const double term =
-                    0.5 * kSigns[band][dy][dx] * wavelets[band_at(n, y, x, c, band)];
+                    factor * 0.5 * kSigns[band][dy][dx] * wavelets[band_at(n, y, x, c, band)];
                 sum += term;
                 size += std::fabs(term);
               }
@@ -66,6 +76,8 @@ int main() {
     haar_case<T>(2, 16, 3, 5, 0);
     haar_case<T>(1, 16, 3, 3, 1);
     haar_case<T>(1, 3, 9, 7, 0);
+    haar_case<T>(2, 8, 2, 3, 0, true);
+    haar_case<T>(2, 3, 2, 3, 0, true);
     for (int i = 0; i < 4; ++i) {
       haar_case<T>(check::integer(1, 2), check::integer(1, 17), check::integer(1, 6),
                    check::integer(1, 6), 0);

@@ -120,6 +120,8 @@ class Space:
             raise StyleClipError("space z can only start from a seed; use w+ for a saved latent.")
         self.generator, self.name, self.start, self.z = generator, name, start, z
         self.rows, self.whitening = list(rows), whitening
+        # On the device once: a step that is captured as a CUDA graph may not copy from the host.
+        self._row_index = torch.tensor(self.rows, device=start.device)
         self._p = unfold(start)
         if name == "s":
             with torch.no_grad():
@@ -164,7 +166,7 @@ class Space:
         moved = self._moved_rows(offset)
         if len(self.rows) == self.generator.n_latent:
             return moved
-        return self.start.index_copy(1, torch.tensor(self.rows, device=offset.device), moved)
+        return self.start.index_copy(1, self._row_index, moved)
 
     def w_plus(self, offset: Tensor) -> Tensor:
         """The latent to save, [N, n_latent, latent_dim] in w+; [N, sum of channels] in s."""
@@ -176,16 +178,16 @@ class Space:
             assert self.z is not None
             # The start may be truncated, so the move in w is added to it.
             move = self.generator.mapping(self.z + offset) - self.generator.mapping(self.z)
-            return self.start[:, self.rows] + move[:, None]
+            return self.start.index_select(1, self._row_index) + move[:, None]
         if offset.dim() == 2:
             offset = offset[:, None]
         if self.whitening is None:
-            return self.start[:, self.rows] + offset
+            return self.start.index_select(1, self._row_index) + offset
         if self.name == "w+":
             # The first row moves all rows alike. The generator was trained on equal rows, so a
             # shared move draws natural faces; rows moved apart soon draw what only fools CLIP.
             offset = offset[:, :1] + ROW_FREEDOM * offset[:, 1:]
-        return fold(self._p[:, self.rows] + offset @ self.whitening.axes)
+        return fold(self._p.index_select(1, self._row_index) + offset @ self.whitening.axes)
 
     def _moved_styles(self, offset: Tensor) -> list[Tensor]:
         styles = list(self._styles)

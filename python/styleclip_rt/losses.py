@@ -23,8 +23,8 @@ def length_across(change: Tensor, direction: Tensor) -> Tensor:
 
 def luminance(image: Tensor) -> Tensor:
     """[N, 3, H, W] -> Rec. 709 luma [N, 1, H, W]."""
-    weights = image.new_tensor([0.2126, 0.7152, 0.0722]).view(1, 3, 1, 1)
-    return (image * weights).sum(dim=1, keepdim=True)
+    red, green, blue = image.split(1, dim=1)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 class Preservation(NamedTuple):

@@ -8,6 +8,7 @@ constexpr unsigned kThreads = 256;
 
 // Where V channels of one wavelet pixel lie.
 struct Place {
+  std::int64_t image, channel;
   std::int64_t low, detail;         // in the wavelets: of the first channel
   std::int64_t top, bottom, right;  // in the image: left pixels, and the way to the right ones
 };
@@ -18,6 +19,8 @@ __device__ __forceinline__ Place place(std::int64_t index, const Haar& problem) 
   const std::int64_t c = index % packs * V, pixel = index / packs;
   const std::int64_t x = pixel % problem.width, row = pixel / problem.width;
   Place place;
+  place.image = row / problem.height;
+  place.channel = c;
   place.low = pixel * 4 * problem.channels + c;
   place.detail = pixel * 4 * problem.channels + problem.channels + 3 * c;
   place.top = (2 * row * 2 * problem.width + 2 * x) * problem.channels + c;
@@ -28,18 +31,26 @@ __device__ __forceinline__ Place place(std::int64_t index, const Haar& problem) 
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
-    idwt2d_kernel(const T* __restrict__ wavelets, T* __restrict__ image, std::int64_t count,
-                  Haar problem) {
+    idwt2d_kernel(const T* __restrict__ wavelets, const float* __restrict__ scale,
+                  T* __restrict__ image, std::int64_t count, Haar problem) {
   const std::int64_t index = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (index >= count) return;
   const Place at = place<V>(index, problem);
-  const auto low = load<V>(wavelets + at.low);
+  auto low = load<V>(wavelets + at.low);
   float details[3 * V];
 #pragma unroll
   for (int j = 0; j < 3; ++j) {
     const auto part = load<V>(wavelets + at.detail + j * V);
 #pragma unroll
     for (int k = 0; k < V; ++k) details[j * V + k] = part[k];
+  }
+  if (scale != nullptr) {
+    const std::int64_t low_scale = at.image * 4 * problem.channels + at.channel;
+    const std::int64_t detail_scale = low_scale + problem.channels + 2 * at.channel;
+#pragma unroll
+    for (int k = 0; k < V; ++k) low[k] *= scale[low_scale + k];
+#pragma unroll
+    for (int k = 0; k < 3 * V; ++k) details[k] *= scale[detail_scale + k];
   }
   Floats<V> top_left, top_right, bottom_left, bottom_right;
 #pragma unroll
@@ -61,15 +72,15 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
-    idwt2d_backward_kernel(const T* __restrict__ grad_image, T* __restrict__ grad_wavelets,
-                           std::int64_t count, Haar problem) {
+    dwt2d_kernel(const T* __restrict__ image, T* __restrict__ wavelets, std::int64_t count,
+                 Haar problem) {
   const std::int64_t index = std::int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (index >= count) return;
   const Place at = place<V>(index, problem);
-  const auto top_left = load<V>(grad_image + at.top);
-  const auto top_right = load<V>(grad_image + at.top + at.right);
-  const auto bottom_left = load<V>(grad_image + at.bottom);
-  const auto bottom_right = load<V>(grad_image + at.bottom + at.right);
+  const auto top_left = load<V>(image + at.top);
+  const auto top_right = load<V>(image + at.top + at.right);
+  const auto bottom_left = load<V>(image + at.bottom);
+  const auto bottom_right = load<V>(image + at.bottom + at.right);
   Floats<V> low;
   float details[3 * V];
 #pragma unroll
@@ -82,13 +93,13 @@ __global__ void __launch_bounds__(kThreads)
     details[3 * k + 1] = 0.5f * (top_step + bottom_step);
     details[3 * k + 2] = 0.5f * (top_step - bottom_step);
   }
-  store(grad_wavelets + at.low, low);
+  store(wavelets + at.low, low);
 #pragma unroll
   for (int j = 0; j < 3; ++j) {
     Floats<V> part;
 #pragma unroll
     for (int k = 0; k < V; ++k) part[k] = details[j * V + k];
-    store(grad_wavelets + at.detail + j * V, part);
+    store(wavelets + at.detail + j * V, part);
   }
 }
 
@@ -107,21 +118,19 @@ const char* with_width(const void* a, const void* b, const Haar& problem, const 
 
 }  // namespace
 
-const char* idwt2d(const void* wavelets, void* image, const Haar& problem, Stream stream) {
+const char* idwt2d(const void* wavelets, const float* scale, void* image, const Haar& problem,
+                   Stream stream) {
   return with_width(wavelets, image, problem, [&]<class T, int V>(unsigned blocks, auto count) {
     return launch(&idwt2d_kernel<T, V>, blocks, kThreads, 0, stream,
-                  static_cast<const T*>(wavelets), static_cast<T*>(image), count, problem);
+                  static_cast<const T*>(wavelets), scale, static_cast<T*>(image), count, problem);
   });
 }
 
-const char* idwt2d_backward(const void* grad_image, void* grad_wavelets, const Haar& problem,
-                            Stream stream) {
-  return with_width(grad_image, grad_wavelets, problem,
-                    [&]<class T, int V>(unsigned blocks, auto count) {
-                      return launch(&idwt2d_backward_kernel<T, V>, blocks, kThreads, 0, stream,
-                                    static_cast<const T*>(grad_image),
-                                    static_cast<T*>(grad_wavelets), count, problem);
-                    });
+const char* dwt2d(const void* image, void* wavelets, const Haar& problem, Stream stream) {
+  return with_width(image, wavelets, problem, [&]<class T, int V>(unsigned blocks, auto count) {
+    return launch(&dwt2d_kernel<T, V>, blocks, kThreads, 0, stream, static_cast<const T*>(image),
+                  static_cast<T*>(wavelets), count, problem);
+  });
 }
 
 }  // namespace styleclip::cuda

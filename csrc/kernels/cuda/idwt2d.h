@@ -13,10 +13,11 @@ struct Haar {
   Dtype dtype;
 };
 
-const char* idwt2d(const void* wavelets, void* image, const Haar& problem, Stream stream);
+// `scale` [batch, 4 * channels] float32 multiplies the wavelets first; null for ones.
+const char* idwt2d(const void* wavelets, const float* scale, void* image, const Haar& problem,
+                   Stream stream);
 
-// grad_wavelets from grad_image: the transform is orthogonal, so this also is the forward one.
-const char* idwt2d_backward(const void* grad_image, void* grad_wavelets, const Haar& problem,
-                            Stream stream);
+// The forward transform: the inverse's inverse and, as it is orthogonal, also its transpose.
+const char* dwt2d(const void* image, void* wavelets, const Haar& problem, Stream stream);
 
 }  // namespace styleclip::cuda

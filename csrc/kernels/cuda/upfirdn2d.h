@@ -20,12 +20,13 @@ struct Upfirdn2d {
   Dtype dtype;
 };
 
-// `kernel` [taps_y, taps_x] float32 on the device.
-const char* upfirdn2d(const void* x, const float* kernel, void* out, const Upfirdn2d& problem,
-                      Stream stream);
+// Floats of workspace that `upfirdn2d` needs: none where it applies the filter as it is, some where
+// two filters, down and across, would be less work.
+std::int64_t upfirdn2d_workspace(const Upfirdn2d& problem);
 
-// The same for the kernel outer(column, row), column [taps_y] and row [taps_x] on the device.
-const char* upfirdn2d_separable(const void* x, const float* column, const float* row, void* out,
-                                const Upfirdn2d& problem, Stream stream);
+// `kernel` [taps_y, taps_x] float32 on the device. With a workspace the device finds out by itself
+// whether the kernel is an outer product, and then filters down and across.
+const char* upfirdn2d(const void* x, const float* kernel, float* workspace, void* out,
+                      const Upfirdn2d& problem, Stream stream);
 
 }  // namespace styleclip::cuda

@@ -1,0 +1,176 @@
+"""What can be said of CUDA graphs without a GPU: that they may be recorded, and how they are used.
+
+The graph itself is replaced by one that runs the function again on the same memory.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from styleclip_rt.runtime.cuda_graph import CudaGraph
+from styleclip_rt.runtime.editor import Editor, _Run
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_
+
+from tests.tiny import tiny_bundle
+
+
+class StandInGraph:
+    """Runs what was recorded again, into the memory that the recording returned."""
+
+    def __init__(self) -> None:
+        self.recorded: Callable[[], object] | None = None
+        self.replays = 0
+
+    def replay(self) -> None:
+        assert self.recorded is not None
+        self.replays += 1
+        self.recorded()
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[StandInGraph]:
+    """Every graph that was made; torch.cuda is replaced for the test."""
+    made: list[StandInGraph] = []
+
+    class Stream:
+        def wait_stream(self, other: object) -> None:
+            pass
+
+    def new_graph() -> StandInGraph:
+        made.append(StandInGraph())
+        return made[-1]
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", new_graph)
+
+    original = CudaGraph._record
+
+    def record(self: CudaGraph[object], inputs: tuple[Tensor, ...]) -> None:
+        original(self, inputs)
+
+        def again() -> None:
+            tree_map_(
+                lambda held, new: held.copy_(new), self._outputs, self._function(*self._inputs)
+            )
+
+        made[-1].recorded = again
+
+    monkeypatch.setattr(CudaGraph, "_record", record)
+    return made
+
+
+def test_repeats_the_function_without_touching_earlier_results(graphs: list[StandInGraph]) -> None:
+    def function(x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {"sum": x + y, "product": x * y}
+
+    call = CudaGraph(function)
+    inputs = [(torch.randn(3), torch.randn(3)) for _ in range(6)]
+    results = [call(*each) for each in inputs]
+    for each, result in zip(inputs, results, strict=True):
+        for name, expected in function(*each).items():
+            assert torch.equal(result[name], expected)
+    assert [graph.replays for graph in graphs] == [4]
+
+
+def test_refuses_other_shapes_than_recorded(graphs: list[StandInGraph]) -> None:
+    call = CudaGraph(torch.neg)
+    for _ in range(3):
+        call(torch.zeros(3))
+    with pytest.raises(ValueError, match=r"float32 \[3\], not for torch.float32 \[4\]"):
+        call(torch.zeros(4))
+
+
+@pytest.mark.parametrize("space", ["z", "w+", "s"])
+def test_an_edit_is_the_same_through_a_graph(
+    space: str, graphs: list[StandInGraph], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = Editor(tiny_bundle(), device="cpu", precision="fp32")
+    settings = {"space": space, "steps": 7, "views": 2, "preserve": 1.0}
+    eager = editor.edit("red hair", seed=3, **settings)
+
+    original = _Run.__init__
+
+    def captured(self: _Run, *arguments: object) -> None:
+        original(self, *arguments)
+        self.take_step = CudaGraph(self._step)
+
+    monkeypatch.setattr(_Run, "__init__", captured)
+    replayed = editor.edit("red hair", seed=3, **settings)
+    assert [graph.replays for graph in graphs] == [5]
+    assert torch.equal(eager.latent, replayed.latent)
+    assert eager.history == replayed.history
+
+
+class HostTraffic(TorchDispatchMode):
+    """Notes every operation that meets a host tensor of its own making beside the device's."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.device, self.found = device, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]
+        devices = {tensor.device.type for tensor in tensors}
+        if {"cpu", self.device} <= devices:
+            self.found.append(str(func))
+        return out
+
+
+@pytest.fixture
+def meta_autocast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    yield
+
+
+@pytest.mark.usefixtures("meta_autocast")
+@pytest.mark.parametrize("space", ["z", "w", "w+", "s"])
+@pytest.mark.parametrize("layers", ["coarse,middle,fine", "fine"])
+def test_a_step_stays_on_its_device(space: str, layers: str) -> None:
+    """A graph may not wait for the host. The meta device has no data to wait for, so that a step
+    that asks for a value fails on it, and one that copies from the host shows."""
+    editor = Editor(tiny_bundle(), device="cpu", precision="fp32")
+    settings = {"space": space, "layers": layers, "views": 2, "preserve": 1.0, "id": 1.0}
+    runs: list[_Run] = []
+
+    original = _Run.__init__
+    with pytest.MonkeyPatch.context() as patch:
+
+        def kept(self: _Run, *arguments: object) -> None:
+            original(self, *arguments)
+            runs.append(self)
+
+        patch.setattr(_Run, "__init__", kept)
+        editor.edit("red hair", seed=3, steps=1, **settings)
+    run = runs[0]
+    _move(run, "meta")
+    with HostTraffic("meta") as traffic:
+        state, losses, image = run._step(
+            *run.state, schedule=run.schedule[0], views=run.views[0]
+        )
+    assert traffic.found == []
+    assert {leaf.device.type for leaf in tree_leaves((state, losses, image))} == {"meta"}
+
+
+def _move(run: _Run, device: str) -> None:
+    """Every network and constant of a run."""
+    step = run.edit_step
+    for network in (step.generator, step.clip, step.identity):
+        network.to(device)
+    for holder in (run.space, run):
+        for name, value in vars(holder).items():
+            leaves = tree_leaves(value)
+            if any(isinstance(leaf, Tensor) for leaf in leaves):
+                setattr(holder, name, _to(value, device))
+    if run.space.whitening is not None:
+        run.space.whitening.axes = run.space.whitening.axes.to(device)
+
+
+def _to(value, device):  # type: ignore[no-untyped-def]
+    return torch.utils._pytree.tree_map_only(Tensor, lambda tensor: tensor.to(device), value)
