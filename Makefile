@@ -9,7 +9,11 @@ INSTALL := $(PIP) install --quiet --no-build-isolation
 SOURCES := CMakeLists.txt setup.py pyproject.toml README.md \
 	$(shell find csrc python runtime -type f -not -name '*.so' -not -name '*.pyc' -not -path '*.egg-info/*')
 
+<<<<<<< HEAD
 .PHONY: demo test lint benchmark build clean
+=======
+.PHONY: demo test lint build cuda-check clean
+>>>>>>> b0e467c (Register the ops on CUDA; capture the edit step as a CUDA graph)
 .NOTPARALLEL:
 
 demo: $(VENV)/.package
@@ -32,6 +36,10 @@ benchmark: $(VENV)/.bench $(VENV)/.package
 build: $(VENV)/.tools
 	rm -rf build/lib* build/bdist*
 	$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
+
+# Compiles every CUDA kernel and registration for all architectures; needs nvcc but no GPU.
+cuda-check: $(VENV)/.tools
+	STYLECLIP_CUDA=ON $(VENV)/bin/python setup.py build_ext --build-temp build/cuda --build-lib build/cuda/lib
 
 # torch comes first and the build runs beside it: an isolated build would fetch a torch of its own.
 $(VENV)/.tools:

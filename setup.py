@@ -72,10 +72,14 @@ class CMakeBuild(build_ext):
             "pybind11_DIR": pybind11.get_cmake_dir(),
             "STYLECLIP_VERSION": self.distribution.get_version(),
             "TORCH_VERSION": torch.__version__,
+            "TORCH_CUDA_VERSION": torch.version.cuda or "",
             "TORCH_CXX11_ABI": int(torch.compiled_with_cxx11_abi()),
             "TORCH_INCLUDE_DIRS": ";".join(cpp_extension.include_paths()),
             "TORCH_LIBRARY_DIR": Path(torch.__file__).parent / "lib",
         }
+        # CMake reads the CUDA compiler and architectures from CUDACXX and CUDAARCHS by itself.
+        if "STYLECLIP_CUDA" in os.environ:
+            settings["STYLECLIP_CUDA"] = os.environ["STYLECLIP_CUDA"]
         definitions = [f"-D{name}={value}" for name, value in settings.items()]
         # Without --fresh a build folder configured for another Python or torch would be reused.
         subprocess.run(

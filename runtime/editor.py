@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from styleclip_rt.runtime.cuda_graph import CudaGraph
 from torch import Tensor
 from tqdm import tqdm
 
@@ -27,7 +28,6 @@ from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime.cuda_graph import CudaGraph
 from styleclip_rt.views import random_views
 
 MAX_PROMPT_LENGTH = 1000

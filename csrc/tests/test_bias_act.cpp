@@ -15,9 +15,9 @@ void bias_act_case(int batch, int channels, int pixels, bool channels_last, bool
   BiasAct problem{std::int64_t(elements), channels, channels_last ? 1 : pixels, 0.2f, 1.5f, clamp,
                   check::kDtype<T>};
   const auto x = Buffer<T>::normal(elements, misalign);
-  const auto bias = Buffer<T>::normal(channels);
+  const auto bias = Buffer<float>::normal(channels);
   Buffer<T> out(elements), grad_x(elements);
-  const void* bias_data = with_bias ? bias.data() : nullptr;
+  const float* bias_data = with_bias ? bias.data() : nullptr;
   check::run(
       name, [&] { return bias_act(x.data(), bias_data, out.data(), problem, nullptr); }, out);
   for (std::size_t i = 0; i < elements; ++i) {

@@ -8,7 +8,7 @@ constexpr unsigned kThreads = 256;
 
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
-    bias_act_kernel(const T* __restrict__ x, const T* __restrict__ bias, T* __restrict__ out,
+    bias_act_kernel(const T* __restrict__ x, const float* __restrict__ bias, T* __restrict__ out,
                     BiasAct problem) {
   const std::int64_t i = (std::int64_t{blockIdx.x} * kThreads + threadIdx.x) * V;
   if (i >= problem.elements) return;
@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(kThreads)
   if (bias != nullptr) {
     const std::int64_t c = i / problem.inner % problem.channels;
     // In channels-last memory neighbours are channels, otherwise they share one.
-    const auto shift = problem.inner == 1 ? load<V>(bias + c) : filled<V>(to_float(bias[c]));
+    const auto shift = problem.inner == 1 ? load_floats<V>(bias + c) : filled<V>(bias[c]);
 #pragma unroll
     for (int k = 0; k < V; ++k) value[k] += shift[k];
   }
@@ -52,7 +52,7 @@ bool splits(const BiasAct& problem, int width) {
 
 }  // namespace
 
-const char* bias_act(const void* x, const void* bias, void* out, const BiasAct& problem,
+const char* bias_act(const void* x, const float* bias, void* out, const BiasAct& problem,
                      Stream stream) {
   if (problem.elements == 0) return nullptr;
   return with_type(problem.dtype, [&]<class T>() {
@@ -61,7 +61,7 @@ const char* bias_act(const void* x, const void* bias, void* out, const BiasAct& 
     const auto run = [&]<int V>(Width<V>) {
       const auto blocks = static_cast<unsigned>(divide_up(problem.elements, kThreads * V));
       return launch(&bias_act_kernel<T, V>, blocks, kThreads, 0, stream, static_cast<const T*>(x),
-                    static_cast<const T*>(bias), static_cast<T*>(out), problem);
+                    bias, static_cast<T*>(out), problem);
     };
     return wide ? run(Width<kWide<T>>{}) : run(Width<1>{});
   });

@@ -14,8 +14,8 @@ struct BiasAct {
   Dtype dtype;
 };
 
-// out = clamp(gain * leaky_relu(x + bias)); `bias` [channels] in the dtype of x, or null.
-const char* bias_act(const void* x, const void* bias, void* out, const BiasAct& problem,
+// out = clamp(gain * leaky_relu(x + bias)); `bias` [channels] float32, or null.
+const char* bias_act(const void* x, const float* bias, void* out, const BiasAct& problem,
                      Stream stream);
 
 // grad_x = grad * d out / d x, where `out` is what the forward pass gave.

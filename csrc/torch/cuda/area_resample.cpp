@@ -1,0 +1,85 @@
+// styleclip_rt::area_resample and its transpose on CUDA.
+#include "kernels/cuda/area_resample.h"
+
+#include <torch/library.h>
+
+#include <vector>
+
+#include "torch/cuda/device.h"
+
+namespace {
+
+using at::Tensor;
+using Doubles = at::ArrayRef<double>;
+
+styleclip::cuda::Strides strides(const Tensor& tensor) {
+  return {tensor.stride(0), tensor.stride(1), tensor.stride(2), tensor.stride(3)};
+}
+
+styleclip::cuda::AreaResample problem_of(const Tensor& image, at::IntArrayRef crop,
+                                         const Tensor& out) {
+  const int64_t most = std::numeric_limits<int32_t>::max();
+  for (const int axis : {2, 3}) {
+    TORCH_CHECK_VALUE((image.size(axis) + 1) * (out.size(axis) + 1) < most,
+                      "area_resample on CUDA takes images whose sides multiply to less than 2^31");
+  }
+  return {image.size(0),
+          image.size(1),
+          image.size(2),
+          image.size(3),
+          crop[0],
+          crop[1],
+          crop[2],
+          crop[3],
+          out.size(2),
+          out.size(3),
+          strides(image),
+          strides(out),
+          styleclip::dtype_of(image)};
+}
+
+std::vector<float> scales(int64_t channels, Doubles std) {
+  std::vector<float> scale(channels, 1.0f);
+  for (size_t c = 0; c < std.size(); ++c) scale[c] = static_cast<float>(1.0 / std[c]);
+  return scale;
+}
+
+Tensor area_resample_cuda(const Tensor& image, at::IntArrayRef crop, at::IntArrayRef size,
+                          Doubles mean, Doubles std) {
+  const Tensor out = styleclip::checked_outputs<Tensor(const Tensor&, c10::SymIntArrayRef,
+                                                       c10::SymIntArrayRef, Doubles, Doubles)>(
+      "styleclip_rt::area_resample", image, c10::fromIntArrayRefSlow(crop),
+      c10::fromIntArrayRefSlow(size), mean, std);
+  const c10::DeviceGuard guard(image.device());
+  const auto scale = scales(image.size(1), std);
+  std::vector<float> shift(scale.size(), 0.0f);
+  for (size_t c = 0; c < mean.size(); ++c) shift[c] = static_cast<float>(-mean[c]) * scale[c];
+  styleclip::check_launch(
+      styleclip::cuda::area_resample(image.const_data_ptr(), scale.data(), shift.data(),
+                                     out.mutable_data_ptr(), problem_of(image, crop, out),
+                                     styleclip::current_stream(image)),
+      "area_resample");
+  return out;
+}
+
+Tensor area_resample_transpose_cuda(const Tensor& grad, at::IntArrayRef image_size,
+                                    at::IntArrayRef crop, Doubles std) {
+  const Tensor image = styleclip::checked_outputs<Tensor(const Tensor&, c10::SymIntArrayRef,
+                                                         c10::SymIntArrayRef, Doubles)>(
+      "styleclip_rt::area_resample_transpose", grad, c10::fromIntArrayRefSlow(image_size),
+      c10::fromIntArrayRefSlow(crop), std);
+  const c10::DeviceGuard guard(grad.device());
+  const auto scale = scales(grad.size(1), std);
+  styleclip::check_launch(styleclip::cuda::area_resample_transpose(
+                              grad.const_data_ptr(), scale.data(), image.mutable_data_ptr(),
+                              problem_of(image, crop, grad), styleclip::current_stream(grad)),
+                          "area_resample_transpose");
+  return image;
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(styleclip_rt, CUDA, library) {
+  library.impl("area_resample", area_resample_cuda);
+  library.impl("area_resample_transpose", area_resample_transpose_cuda);
+}
