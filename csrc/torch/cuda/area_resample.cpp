@@ -79,7 +79,7 @@ Tensor area_resample_transpose_cuda(const Tensor& grad, at::IntArrayRef image_si
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(styleclip_rt, CUDA, library) {
+TORCH_LIBRARY_IMPL(styleclip_rt, STYLECLIP_CUDA_KEY, library) {
   library.impl("area_resample", area_resample_cuda);
   library.impl("area_resample_transpose", area_resample_transpose_cuda);
 }

@@ -66,7 +66,7 @@ Tensor bias_act_backward_cuda(const Tensor& grad, const Tensor& y, double slope,
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(styleclip_rt, CUDA, library) {
+TORCH_LIBRARY_IMPL(styleclip_rt, STYLECLIP_CUDA_KEY, library) {
   library.impl("bias_act", bias_act_cuda);
   library.impl("bias_act_backward", bias_act_backward_cuda);
 }

@@ -12,6 +12,11 @@
 
 #include "kernels/cuda/launch.h"
 
+// A test puts the registrations in the place of the CPU's and runs them on emulated kernels.
+#ifndef STYLECLIP_CUDA_KEY
+#define STYLECLIP_CUDA_KEY CUDA
+#endif
+
 // Part of torch's C interface, which stays binary compatible; libtorch_cuda has it.
 extern "C" std::int32_t aoti_torch_get_current_cuda_stream(std::int32_t device_index,
                                                            void** ret_stream);

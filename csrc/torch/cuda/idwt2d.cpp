@@ -44,7 +44,7 @@ Tensor dwt2d_cuda(const Tensor& x) {
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(styleclip_rt, CUDA, library) {
+TORCH_LIBRARY_IMPL(styleclip_rt, STYLECLIP_CUDA_KEY, library) {
   library.impl("idwt2d", idwt2d_cuda);
   library.impl("dwt2d", dwt2d_cuda);
 }

@@ -189,7 +189,7 @@ Gradients modulated_conv2d_backward_cuda(
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(styleclip_rt, CUDA, library) {
+TORCH_LIBRARY_IMPL(styleclip_rt, STYLECLIP_CUDA_KEY, library) {
   library.impl("modulated_conv2d", modulated_conv2d_cuda);
   library.impl("modulated_conv2d_backward", modulated_conv2d_backward_cuda);
 }

@@ -158,7 +158,7 @@ Gradients separable_conv2d_backward_cuda(const Tensor& grad, const Tensor& x, co
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(styleclip_rt, CUDA, library) {
+TORCH_LIBRARY_IMPL(styleclip_rt, STYLECLIP_CUDA_KEY, library) {
   library.impl("separable_conv2d", separable_conv2d_cuda);
   library.impl("separable_conv2d_backward", separable_conv2d_backward_cuda);
 }

@@ -51,4 +51,6 @@ Tensor upfirdn2d_cuda(const Tensor& x, const Tensor& kernel, int64_t up, int64_t
 
 }  // namespace
 
-TORCH_LIBRARY_IMPL(styleclip_rt, CUDA, library) { library.impl("upfirdn2d", upfirdn2d_cuda); }
+TORCH_LIBRARY_IMPL(styleclip_rt, STYLECLIP_CUDA_KEY, library) {
+  library.impl("upfirdn2d", upfirdn2d_cuda);
+}
