@@ -50,16 +50,21 @@ class CudaGraph(Generic[Outputs]):
         self._fill(inputs)
         assert self._graph is not None
         self._graph.replay()
-        return tree_map(torch.clone, self._outputs)
+        return self._copied(self._outputs)
 
     def _on_a_side_stream(self, inputs: tuple[Tensor, ...]) -> Outputs:
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             outputs = self._function(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
         # The outputs' memory belongs to the side stream; a copy belongs to the caller's.
-        return tree_map(torch.clone, outputs)
+        return self._copied(outputs)
+
+    @staticmethod
+    def _copied(outputs: Outputs) -> Outputs:
+        copies: Outputs = tree_map(torch.clone, outputs)
+        return copies
 
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = [each.detach().clone() for each in inputs]

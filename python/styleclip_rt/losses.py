@@ -23,7 +23,7 @@ def length_across(change: Tensor, direction: Tensor) -> Tensor:
 
 def luminance(image: Tensor) -> Tensor:
     """[N, 3, H, W] -> Rec. 709 luma [N, 1, H, W]."""
-    red, green, blue = image.split(1, dim=1)
+    red, green, blue = image[:, :1], image[:, 1:2], image[:, 2:]
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
