@@ -184,3 +184,33 @@ def apply(
         title = " + ".join(move.prompt or move.mapper for move in moves)
         save_mapped(face, folder, title, {**known, "seed": seeds[i] if seeds else None})
         click.echo(f"{title!r}: {folder / 'comparison.png'}")
+
+
+@mapper.command()
+@click.argument("mappers", nargs=-1, required=True, metavar="MAPPER...")
+@click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+@click.option("--faces", type=click.IntRange(1), default=50, show_default=True, help="Per prompt.")
+@click.option("--strength", type=float, default=1.0, show_default=True)
+@click.option("--optimiser", is_flag=True, help="Make the same edits with `styleclip edit` too.")
+@click.option("--out", type=_folder, default=Path("out/mapper-study"), show_default=True)
+@_bundle
+def evaluate(
+    mappers: tuple[str, ...],
+    latents: Path,
+    faces: int,
+    strength: float,
+    optimiser: bool,
+    out: Path,
+    bundle_name: str,
+) -> None:
+    """Judge the edits of validation faces with independent probes (extra: probes)."""
+    from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.runtime.editor import Editor
+    from styleclip_rt.runtime.mapper import MapperRuntime
+    from styleclip_rt.runtime.mapper_study import MapperStudy, summary
+
+    bundle = load_bundle(bundle_name)
+    runtime = MapperRuntime(bundle, mappers)
+    editor = Editor(bundle, device="cpu") if optimiser else None
+    rows = MapperStudy(runtime, latents, faces, out, strength, editor).run()
+    click.echo(summary(rows))

@@ -1,0 +1,200 @@
+"""How well mappers edit, beside the optimiser, by probes that know nothing of FaceCLIP.
+
+Every edit leaves a row; a study that is run again continues where it stopped.
+"""
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import median
+
+import torch
+from PIL import Image
+from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
+from styleclip_rt.runtime.results import check_writable
+from tqdm import tqdm
+
+from styleclip_rt.pictures import contact_sheet, save_png, to_pil
+from styleclip_rt.probes.face import Face
+from styleclip_rt.probes.judge import judge
+from styleclip_rt.training.latent_dataset import LatentDataset
+
+SHEET_FACES = 8
+_PICTURE = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """One edit of a validation face, judged.
+
+    Attributes:
+        face: its row in the validation split.
+        method: "mapper" or "optimiser".
+        success: by the probe of that prompt; None where no probe knows it.
+        before, after: the probe's measure.
+        identity_cosine, same_person: by dlib's face embedding.
+        colour_elsewhere, background: mean L*a*b* difference outside the regions that the prompt is
+            about, and of the background alone.
+        seconds: from the latent to the picture at full size.
+    """
+
+    prompt: str
+    face: int
+    method: str
+    success: bool | None
+    before: float
+    after: float
+    identity_cosine: float
+    same_person: bool
+    colour_elsewhere: float
+    background: float
+    seconds: float
+
+
+class MapperStudy:
+    """Edits the same validation faces with mappers and, if an editor is given, with the optimiser.
+
+    For each prompt it takes the first faces that do not have the look already, since a probe asks
+    for a rise.
+
+    Args:
+        runtime: with the mappers.
+        latents: folder of the data set; its validation split is used.
+        faces: for each prompt.
+        out: for rows, pictures and the report.
+        strength: of the mappers.
+        editor: to compare with.
+    """
+
+    def __init__(
+        self,
+        runtime: MapperRuntime,
+        latents: Path,
+        faces: int,
+        out: Path,
+        strength: float = 1.0,
+        editor: Editor | None = None,
+    ) -> None:
+        check_writable(out)
+        self.runtime, self.editor, self.out = runtime, editor, out
+        self.faces, self.strength = faces, strength
+        self.data = LatentDataset(latents, "val")
+        self._originals: dict[int, Face] = {}
+
+    def run(self) -> list[Row]:
+        """Make what is missing; writes `edits.csv`, `summary.md` and `sheet.png`."""
+        jobs = [(name, prompt) for name, known in self.runtime.prompts.items() for prompt in known]
+        methods = ("mapper",) if self.editor is None else ("mapper", "optimiser")
+        rows = []
+        bar = tqdm(total=len(jobs) * self.faces * len(methods), desc="editing", unit="edit")
+        with bar:
+            for name, prompt in jobs:
+                for face in self._faces_without(prompt):
+                    for method in methods:
+                        rows.append(self._row(name, prompt, face, method))
+                        bar.update()
+        with (self.out / "edits.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in rows)
+        (self.out / "summary.md").write_text(summary(rows), encoding="utf-8")
+        save_png(self.sheet(), self.out / "sheet.png", {})
+        return rows
+
+    def sheet(self) -> Image.Image:
+        """The first validation faces, one a line, with every prompt of every mapper."""
+        moves = [
+            Move(name, prompt, self.strength)
+            for name, known in self.runtime.prompts.items()
+            for prompt in known
+        ]
+        lines = []
+        for face in range(min(SHEET_FACES, len(self.data))):
+            w_plus = self._w_plus(face)
+            latents = [w_plus, *(self.runtime.latents(w_plus, [move]) for move in moves)]
+            lines.append([_small(self.runtime.draw(latent)[0]) for latent in latents])
+        return contact_sheet(lines, ["original", *(move.prompt for move in moves)], tile=192)
+
+    def _w_plus(self, face: int) -> torch.Tensor:
+        return self.data.w([face])[:, None].repeat(1, self.runtime.generator.n_latent, 1)
+
+    def _original(self, face: int) -> Face:
+        if face not in self._originals:
+            picture = to_pil(self.runtime.draw(self._w_plus(face))[0])
+            self._originals[face] = Face.read(picture)
+        return self._originals[face]
+
+    def _faces_without(self, prompt: str) -> list[int]:
+        chosen = []
+        for face in range(len(self.data)):
+            original = self._original(face)
+            if original.detected and not judge(prompt, original, original).already:
+                chosen.append(face)
+            if len(chosen) == self.faces:
+                break
+        return chosen
+
+    def _row(self, name: str, prompt: str, face: int, method: str) -> Row:
+        folder = self.out / "edits" / prompt.replace(" ", "-")
+        record = folder / f"{face}-{method}.json"
+        if record.exists():
+            return Row(**json.loads(record.read_text(encoding="utf-8")))
+        folder.mkdir(parents=True, exist_ok=True)
+        w_plus = self._w_plus(face)
+        started = time.perf_counter()
+        if method == "mapper":
+            edited = self.runtime.latents(w_plus, [Move(name, prompt, self.strength)])
+            picture = to_pil(self.runtime.draw(edited)[0])
+        else:
+            assert self.editor is not None
+            picture = self.editor.edit(prompt, latent=w_plus).image
+        seconds = time.perf_counter() - started
+        verdict = judge(prompt, self._original(face), picture)
+        row = Row(
+            prompt=prompt,
+            face=face,
+            method=method,
+            success=None if verdict.success is None else bool(verdict.success),
+            before=round(float(verdict.before), 3),
+            after=round(float(verdict.after), 3),
+            identity_cosine=round(float(verdict.identity_cosine), 4),
+            same_person=bool(verdict.same_person),
+            colour_elsewhere=round(float(verdict.collateral.colour), 2),
+            background=round(float(verdict.collateral.background), 2),
+            seconds=round(seconds, 4),
+        )
+        small = picture.resize((_PICTURE, _PICTURE), Image.Resampling.BOX)
+        save_png(small, record.with_suffix(".png"), {})
+        record.write_text(json.dumps(asdict(row)), encoding="utf-8")
+        return row
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """A Markdown table: one line a prompt and method."""
+    lines = [
+        "| prompt | method | faces | success | same person | identity cosine median (min) | "
+        "colour elsewhere | background | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for prompt, method in dict.fromkeys((row.prompt, row.method) for row in rows):
+        here = [row for row in rows if (row.prompt, row.method) == (prompt, method)]
+        judged = [row.success for row in here if row.success is not None]
+        success = f"{sum(judged)}/{len(judged)}" if judged else "no probe"
+        cosines = [row.identity_cosine for row in here]
+        lines.append(
+            f"| {prompt} | {method} | {len(here)} | {success} "
+            f"| {sum(row.same_person for row in here)}/{len(here)} "
+            f"| {median(cosines):.3f} ({min(cosines):.3f}) "
+            f"| {median(row.colour_elsewhere for row in here):.1f} "
+            f"| {median(row.background for row in here):.1f} "
+            f"| {median(row.seconds for row in here):.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _small(image: torch.Tensor) -> Image.Image:
+    return to_pil(torch.nn.functional.adaptive_avg_pool2d(image, _PICTURE))
