@@ -69,7 +69,7 @@ class LevelsMapper(nn.Module):
 
     def forward(self, w_plus: Tensor) -> Tensor:
         """w+ [N, n_latent, latent_dim] -> its offset, zero in the groups without a network."""
-        coarse, middle, fine = torch.split(w_plus, self.config.group_sizes, dim=1)
+        coarse, middle, fine = torch.split(w_plus, list(self.config.group_sizes), dim=1)
         parts = {"coarse": coarse, "middle": middle, "fine": fine}
         moves = [torch.zeros_like(part) for part in parts.values()]
         for i, (name, part) in enumerate(parts.items()):
@@ -172,5 +172,5 @@ class PromptMapper(nn.Module):
         face = (w_plus.mean(dim=1) - self.face_mean) @ self.face_axes.T
         mixture = torch.cat((share, self.network(torch.cat((face, share), dim=1))), dim=1)
         every = torch.cat((self.directions, self.basis)).flatten(1)
-        moves = (mixture @ every).unflatten(1, (len(self.config.rows), -1))
+        moves = (mixture @ every).view(-1, len(self.config.rows), self.config.latent_dim)
         return torch.zeros_like(w_plus).index_copy(1, self.rows, moves)

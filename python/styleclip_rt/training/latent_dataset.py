@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -196,10 +197,10 @@ class LatentDataset:
     def __init__(self, folder: Path, split: str) -> None:
         self.index = read_index(folder)
         self.split = split
-        self._shards = []
+        self._shards: list[Any] = []
         for name, count in self.index.shards(split):
             try:
-                shard = safe_open(folder / name, framework="pt")
+                shard: Any = safe_open(folder / name, framework="pt")
                 shape = shard.get_slice("w").get_shape()
             except (OSError, SafetensorError) as error:
                 raise StyleClipError(

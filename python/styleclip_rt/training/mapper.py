@@ -98,8 +98,6 @@ class StyleUnits(nn.Module):
     what is learnt first. Here they are, for each direction, a move of w that all rows share, in
     principal components, and then a move of every style channel, each in standard deviations.
     Wu et al. 2021 (StyleSpace) show that single channels are what disentangles best.
-
-    [M, latent_dim + channels] -> [M, rows, latent_dim].
     """
 
     def __init__(self, axes: Tensor, lifts: list[Tensor]) -> None:
@@ -116,6 +114,7 @@ class StyleUnits(nn.Module):
         return self.axes.shape[0] + sum(self.widths)
 
     def forward(self, units: Tensor) -> Tensor:
+        """[M, width] -> [M, rows, latent_dim]."""
         shared, *parts = torch.split(units, [self.axes.shape[0], *self.widths], dim=1)
         moves = [part @ getattr(self, f"lift{i}") for i, part in enumerate(parts)]
         return (shared @ self.axes)[:, None] + torch.stack(moves, dim=1)
@@ -187,9 +186,8 @@ class MapperTrainer:
     ) -> None:
         self.settings, self.folder, self.engine = settings, folder, engine
         self.device = torch.device("cpu") if engine is None else engine.device
-        self.rank, self.world = (
-            (0, 1) if engine is None else (engine.process_index, engine.num_processes)
-        )
+        self.rank: int = 0 if engine is None else engine.process_index
+        self.world: int = 1 if engine is None else engine.num_processes
         if settings.faces % self.world:
             raise StyleClipError(
                 f"{settings.faces} faces a step cannot be shared evenly by {self.world} processes: "
@@ -218,6 +216,7 @@ class MapperTrainer:
         self.model: nn.Module = self.mapper
         if engine is not None:
             self.model, self.optimiser = engine.prepare(self.mapper, self.optimiser)
+        self._epoch, self._order = -1, list[int]()
         self.step, self.stale = 0, 0
         self.best = float("inf")
         self.history: list[dict[str, float]] = []
@@ -260,7 +259,7 @@ class MapperTrainer:
         return mapper.to(self.device)
 
     def _groups(self) -> list[dict[str, Any]]:
-        parts = self.mapper.parametrizations
+        parts: Any = self.mapper.parametrizations
         directions = [parts.directions.original]
         rest = [*self.mapper.network.parameters(), parts.basis.original]
         return [
@@ -272,15 +271,14 @@ class MapperTrainer:
 
     def _rows(self, step: int) -> list[int]:
         """The faces of a step: each once in every epoch, in an order that the seed decides."""
-        s, count = self.settings, len(self.train)
+        count, faces = len(self.train), self.settings.faces
         rows = []
-        for position in range(step * s.faces, (step + 1) * s.faces):
+        for position in range(step * faces, (step + 1) * faces):
             epoch, place = divmod(position, count)
-            if not hasattr(self, "_order") or self._order[0] != epoch:
-                order = list(range(count))
-                random.Random(f"{s.seed}/{epoch}").shuffle(order)
-                self._order = (epoch, order)
-            rows.append(self._order[1][place])
+            if epoch != self._epoch:
+                self._epoch, self._order = epoch, list(range(count))
+                random.Random(f"{self.settings.seed}/{epoch}").shuffle(self._order)
+            rows.append(self._order[place])
         return rows[self.rank :: self.world]
 
     def _views(self, step: int) -> Tensor:
