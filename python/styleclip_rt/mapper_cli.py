@@ -64,6 +64,7 @@ def list_command() -> None:
 @click.option("--faces", type=int, help="Faces a step, each drawn with every prompt.")
 @click.option("--lr", "learning_rate", type=float, help="Adam's peak rate for the directions.")
 @click.option("--l2", type=float, help="Weight of the move's squared length.")
+@click.option("--lead", type=float, help="Start at this reading of the look's measured direction.")
 @click.option("--id", type=float, help="Weight of the identity loss.")
 @click.option("--preserve", type=float, help="Weight of what the prompt is not about.")
 @click.option("--draft", type=int, help="Resolution to draw at in px; 0 for full.")

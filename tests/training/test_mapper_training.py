@@ -13,6 +13,7 @@ import torch
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.latents import fold, unfold
 from styleclip_rt.models.mapper import PromptMapper
 from styleclip_rt.training.latent_dataset import generate
 from styleclip_rt.training.mapper import MapperSettings, MapperTrainer
@@ -121,6 +122,22 @@ def test_stops_when_validation_no_longer_improves(latents: Path, tmp_path: Path)
     run = trainer(latents, tmp_path, settings)
     run.run()
     assert run.step < settings.steps
+
+
+def test_directions_start_where_the_bundle_has_measured_the_look(
+    latents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lead(_: Bundle, texts: torch.Tensor, start: torch.Tensor, reading: float) -> torch.Tensor:
+        return torch.full_like(start[:, 0], 0.1 * reading)
+
+    monkeypatch.setattr(Bundle, "lead", lead)
+    bundle = tiny_bundle()
+    run = MapperTrainer(bundle, latents, tmp_path, replace(SETTINGS, lead=0.5))
+    w = run.train.w(range(6))
+    measured = (fold(unfold(w) + 0.05) - w).mean(0)
+    moves = run.mapper.directions.detach()
+    torch.testing.assert_close(moves[0, 0], moves[1, -1])
+    assert torch.nn.functional.cosine_similarity(moves[0, 0], measured, dim=0) > 0.99
 
 
 def test_other_settings_do_not_continue_a_run(whole: MapperTrainer, latents: Path) -> None:

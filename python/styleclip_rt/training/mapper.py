@@ -28,7 +28,7 @@ from styleclip_rt.edit_settings import (
 from styleclip_rt.edit_step import LOSSES, EditStep, Targets
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.fingerprint import fingerprint
-from styleclip_rt.latents import Generator, rows_of
+from styleclip_rt.latents import Generator, fold, rows_of, unfold
 from styleclip_rt.losses import Preservation
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
@@ -40,6 +40,7 @@ CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 STATISTICS = 4096
+LEAD_FACES = 256
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class MapperSettings:
         learning_rate: Adam's peak rate for the directions, in standard deviations of a style.
         network_rate: the same for the network that looks at the face.
         l2: weight of the offset's squared length in standard deviations of the styles.
+        lead: reading of a look (`Bundle.lead`) that the directions start at, where the bundle has
+            measured one. It helps looks that change the shape of a face, such as a smile; what
+            comes with the look in the generator's own faces comes with it at first.
         seed: of the order of the faces and of the network.
         val_every: steps from one validation to the next.
         val_faces: faces of the validation split that it looks at.
@@ -69,6 +73,7 @@ class MapperSettings:
     learning_rate: float = 0.05
     network_rate: float = 0.002
     l2: float = 0.0003
+    lead: float = 0.0
     seed: int = 0
     val_every: int = 100
     val_faces: int = 16
@@ -193,6 +198,7 @@ class MapperTrainer:
                 f"{settings.faces} faces a step cannot be shared evenly by {self.world} processes: "
                 "choose a multiple with --faces."
             )
+        self.bundle = bundle
         self.generator = bundle.generator.to(self.device)
         self.train, self.val = (LatentDataset(latents, split) for split in ("train", "val"))
         if self.train.index.generator != fingerprint(self.generator):
@@ -246,7 +252,7 @@ class MapperTrainer:
             [lift.cpu() for lift in _lifts(self.generator, rows, statistics.deviations)],
         )
         starts = {
-            "directions": torch.zeros(len(settings.prompts), units.width),
+            "directions": self._leads(units),
             "basis": torch.randn(config.rank, units.width) * 0.1,
         }
         for name, start in starts.items():
@@ -257,6 +263,23 @@ class MapperTrainer:
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         return mapper.to(self.device)
+
+    @torch.no_grad()
+    def _leads(self, units: StyleUnits) -> Tensor:
+        """Where the directions start: the move, mean over faces, that the bundle has measured for
+        each prompt (`Bundle.lead`), as a move of all rows; zero where it has measured none."""
+        start = torch.zeros(len(self.settings.prompts), units.width)
+        w = self.train.w(range(min(LEAD_FACES, len(self.train)))).to(self.device)
+        w_plus = self._w_plus(w)
+        axes = self._statistics.axes.cpu()
+        power = axes.square().sum(dim=1)
+        for i, text in enumerate(self.text):
+            texts = text.expand(len(w), -1)
+            lead = self.bundle.lead(texts, w_plus, self.settings.lead)
+            move = (fold(unfold(w) + lead) - w).mean(dim=0).cpu()
+            # Axes along which w hardly varies would only amplify noise.
+            start[i, : axes.shape[0]] = axes @ move / (power + 1e-4 * power.max())
+        return start
 
     def _groups(self) -> list[dict[str, Any]]:
         parts: Any = self.mapper.parametrizations
