@@ -45,7 +45,7 @@ LEAD_FACES = 256
 
 @dataclass(frozen=True)
 class MapperSettings:
-    """What a training run is; saved as ``config.json`` beside its results.
+    """What a training run is; ``config.json`` beside its results says it.
 
     Attributes:
         prompts: that the mapper learns.
@@ -209,6 +209,13 @@ class MapperTrainer:
         self.origin = mapper_file.Origin(bundle.name, self.train.index.generator)
         defaults = EditSettings(**dict(bundle.manifest.defaults))  # type: ignore[arg-type]
         self.loss = replace(defaults, l2=settings.l2, **dict(settings.loss or {}))
+        self.config: dict[str, Any] = {
+            **asdict(self.origin),
+            "precision": precision,
+            "mapper": asdict(settings),
+            "loss": asdict(self.loss),
+            "latents": asdict(self.train.index),
+        }
         clip, identity = bundle.clip.to(self.device), bundle.identity.to(self.device)
         self.edit_step = EditStep(self.generator, clip, identity, self.loss, precision)
         self.weights = torch.tensor(loss_weights(self.loss), device=self.device)
@@ -393,7 +400,10 @@ class MapperTrainer:
         s = self.settings
         if self.rank == 0:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_text(self.folder / "config.json", json.dumps(asdict(s), indent=2) + "\n")
+            text = json.dumps(self.config, indent=2) + "\n"
+            temporary = self.folder / ".config.json.tmp"
+            temporary.write_text(text, encoding="utf-8")
+            os.replace(temporary, self.folder / "config.json")
         bar = tqdm(
             total=s.steps,
             initial=self.step,
@@ -441,7 +451,7 @@ class MapperTrainer:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
-            "settings": json.dumps(asdict(self.settings), sort_keys=True),
+            "config": json.dumps(self.config),
             "step": self.step,
             "stale": self.stale,
             "best": self.best,
@@ -464,7 +474,7 @@ class MapperTrainer:
         if not path.exists():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["settings"] != json.dumps(asdict(self.settings), sort_keys=True):
+        if state.get("config") != json.dumps(self.config):
             raise StyleClipError(
                 f"{self.folder} holds a run with other settings: repeat its config.json, or choose "
                 "another folder with --out."
@@ -474,9 +484,3 @@ class MapperTrainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.history = state["history"]
         return True
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
