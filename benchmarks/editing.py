@@ -37,7 +37,7 @@ class Edit:
         self.space = Space(generator, settings.space, start, rows, whitening=whitening)
         self.state = StepState.zero(self.space)
         with torch.no_grad():
-            text, neutral = clip.encode_text(tokens).split(1)
+            text, neutral = clip.encode_text(tokens)[:, None]
             text = text.expand(len(start), -1)
             everywhere = start.new_ones(len(start), 1, 1, 1)
             self.targets = self.edit_step.targets(start, text, neutral, everywhere)

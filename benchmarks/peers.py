@@ -90,6 +90,6 @@ def mobile_stylegan_ir() -> Path:
     path = folder / "SynthesisNetwork.xml"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        fetched = fetch("ffhq-mobile", folder, {})["generator"]
+        fetched: Path = fetch("ffhq-mobile", folder, {})["generator"]
         return fetched / path.name
     return path

@@ -4,6 +4,7 @@ Williams, Waterman and Patterson 2009 ("Roofline"): work takes at least flops / 
 and at least bytes / peak bandwidth.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def measure_peaks(
     for dtype in dtypes:
         a = torch.randn(size, size, device=device).to(dtype)
         out = torch.empty_like(a)
-        seconds = _best(lambda a=a, out=out: torch.mm(a, a, out=out), repeats, wait)
+        seconds = _best(functools.partial(torch.mm, a, a, out=out), repeats, wait)
         flops[str(dtype).removeprefix("torch.")] = 2 * size**3 / seconds
     source = torch.ones(megabytes << 18, device=device)
     target = torch.zeros_like(source)

@@ -25,4 +25,4 @@ from benchmarks.timing import Run
 def test_speed(benchmark: BenchmarkFixture, case: Case, prepare: Callable[[], Run]) -> None:
     """Three rounds after one to warm up, grouped by case."""
     benchmark.group = case.name
-    benchmark.pedantic(prepare(), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(prepare(), rounds=3, warmup_rounds=1)  # type: ignore[no-untyped-call]
