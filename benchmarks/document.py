@@ -90,6 +90,8 @@ def case_table(cases: list[Results], peaks: Peaks) -> str:
                 ]
             )
             title = ""
+        for name, reason in case.get("failed", {}).items():
+            rows.append([title, name, "cannot run", reason.replace("|", "/")[:80], "", "", ""])
     head = ("", "candidate", "median", "min to max", "ours is faster by", "reaches", "error")
     return table(rows, head)
 

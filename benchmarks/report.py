@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks import document, memory, quality, roofline
+from benchmarks import document, memory, peers, quality, roofline
 from benchmarks.cases import Case, all_cases
 from benchmarks.timing import Run, interleave
 
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 MEMORY = ("textbook fp32", "stock fp32", "stock bf16", "ours fp32", "ours bf16")
 PACKAGES = ("styleclip-rt", "torch", "onnxruntime", "openvino", "onnx", "numpy")
+FOREIGN = ("compiled", "ONNX", "OpenVINO")
 Results = dict[str, Any]
 
 
@@ -66,35 +68,19 @@ def path_for(found: dict[str, Any], date: str) -> Path:
 def measure(case: Case, seconds: float, least: int, bar: "tqdm[Any]") -> Results:
     """Time all candidates in turn, for about ``seconds`` but ``least`` rounds at least."""
     load = os.getloadavg()[0]
-    runs: dict[str, Run] = {}
-    for name, prepare in case.candidates.items():
-        bar.set_postfix_str(f"{name}: preparing")
-        runs[name] = prepare()
-
-    def after(name: str) -> None:
-        bar.set_postfix_str(name)
-
-    outputs: dict[str, object] = {}
-
-    def kept(name: str) -> Run:
-        return lambda: outputs.update({name: runs[name]()})
-
-    first = interleave({name: kept(name) for name in runs}, rounds=1, warmup=0, after=after)
-    errors = {name: relative_error(outputs[name], outputs.get("ours fp32")) for name in outputs}
-    outputs.clear()
-    again = interleave(runs, rounds=1, warmup=0, after=after)
-    rounds = round(seconds / sum(times.median for times in again.values()))
+    runs, warm_up = prepare_all(case, bar)
+    first = interleave(runs, rounds=1, warmup=0, after=bar.set_postfix_str)
+    rounds = round(seconds / sum(times.median for times in first.values()))
     rounds = min(max(rounds, least), 20) - 1
-    more = interleave(runs, rounds=rounds, warmup=0, after=after)
+    more = interleave(runs, rounds=rounds, warmup=0, after=bar.set_postfix_str)
     result: Results = {
         "subject": case.subject,
         "task": case.task,
         "size": case.size,
         "batch": case.batch,
         "load_before": round(load, 2),
-        "first": {name: times.median for name, times in first.items()},
-        "error": {name: error for name, error in errors.items() if error is not None},
-        "seconds": {name: [*again[name].seconds, *more[name].seconds] for name in runs},
+        **warm_up,
+        "seconds": {name: [*first[name].seconds, *more[name].seconds] for name in runs},
         "work": {
             dtype: [[work.flops, work.bytes] for work in works]
             for dtype, works in case.work.items()
@@ -103,6 +89,37 @@ def measure(case: Case, seconds: float, least: int, bar: "tqdm[Any]") -> Results
     if not case.work and case.task != "edit":
         result["flops"] = roofline.count_flops(runs["stock fp32"])
     return result
+
+
+def prepare_all(case: Case, bar: "tqdm[Any]") -> tuple[dict[str, Run], Results]:
+    """Make all candidates ready and run each once.
+
+    Returns the runs, and by candidate "prepare": seconds until after its first run (for a compiled
+    one that is compiling), "error": against ours in float32, "failed": why it cannot run here.
+    """
+    runs: dict[str, Run] = {}
+    seconds: dict[str, float] = {}
+    errors: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    exact: object = None
+    for name, prepare in case.candidates.items():
+        bar.set_postfix_str(f"{name}: preparing")
+        begin = time.perf_counter()
+        try:
+            run = prepare()
+            output = run()
+        except Exception as error:
+            # Other engines may be missing or refuse a network: the page says so. Ours may not.
+            if not name.startswith(FOREIGN):
+                raise
+            failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            continue
+        runs[name], seconds[name] = run, time.perf_counter() - begin
+        exact = output if name == "ours fp32" else exact
+        error = relative_error(output, exact)
+        if error is not None:
+            errors[name] = error
+    return runs, {"prepare": seconds, "error": errors, "failed": failed}
 
 
 def relative_error(output: object, exact: object) -> float | None:
@@ -136,6 +153,10 @@ def newest() -> Path:
     return max(written, key=lambda p: p.stem[-10:])
 
 
+# Compiled code is kept beside the exports, so that a second run need not compile.
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(peers.CACHE / "inductor"))
+
+
 @click.command()
 @click.option("--only", default="", help="Measure only cases whose name matches this expression.")
 @click.option("--fresh", is_flag=True, help="Measure anew what today's results have already.")
@@ -161,10 +182,19 @@ def main(
     found = machine()
     cases = [case for case in all_cases() if re.search(only, case.name)]
     if prepare:
-        for case in tqdm(cases, desc="preparing", unit="case"):
-            for name, make in case.candidates.items():
-                if name.startswith(("compiled", "ONNX", "OpenVINO")):
+        prepared = [
+            (case.name, name, make)
+            for case in cases
+            for name, make in case.candidates.items()
+            if name.startswith(FOREIGN)
+        ]
+        with tqdm(prepared, unit="candidate") as bar:
+            for case_name, name, make in bar:
+                bar.set_description(f"{case_name}: {name}")
+                try:
                     make()()
+                except Exception as error:
+                    tqdm.write(f"{case_name}: {name} failed: {error}")
         return
     path = path_for(found, datetime.datetime.now(datetime.timezone.utc).date().isoformat())
     results: Results = {"date": path.stem[-10:], "machine": found, "peaks": {}, "cases": []}

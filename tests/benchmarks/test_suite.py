@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from benchmarks import document, report, roofline
-from benchmarks.cases import FORWARD, Network, all_cases
+from benchmarks.cases import FORWARD, Case, Network, all_cases
 from benchmarks.goals import GOALS
-from benchmarks.timing import Times, interleave, ratio
+from benchmarks.timing import Run, Times, interleave, ratio
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 
 TINY = StyleGAN2Config((6, 5, 4), latent_dim=8, n_mlp=1)
@@ -80,6 +81,22 @@ def test_candidates_of_a_network_compute_the_same():
         assert 1e-5 < report.relative_error(network.prepare(FORWARD, name)(), exact) < 5e-2
     with pytest.raises(ValueError, match="no candidate"):
         network.prepare("forward + backward", "OpenVINO fp32")
+
+
+def test_an_engine_that_fails_is_named_and_ours_must_not():
+    def fail() -> Run:
+        raise RuntimeError("no such operator\nand more")
+
+    one = torch.ones(2)
+    candidates = {"ours fp32": lambda: lambda: one, "ours bf16": lambda: lambda: 2 * one}
+    case = Case("tiny", FORWARD, 8, 1, candidates | {"OpenVINO fp32": fail})
+    with tqdm(disable=True) as bar:
+        runs, found = report.prepare_all(case, bar)
+        assert runs.keys() == candidates.keys()
+        assert found["error"] == {"ours fp32": 0, "ours bf16": 1}
+        assert found["failed"] == {"OpenVINO fp32": "RuntimeError: no such operator"}
+        with pytest.raises(RuntimeError):
+            report.prepare_all(Case("tiny", FORWARD, 8, 1, {"stock fp32": fail}), bar)
 
 
 def test_page_of_partial_results(tmp_path):
