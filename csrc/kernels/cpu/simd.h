@@ -1,0 +1,119 @@
+// Compiler vectors of 64 bytes, loads and stores that convert, for the sources that are compiled
+// once for each instruction set. On narrower machines the compiler splits a vector into registers.
+//
+// Nothing here or in those sources may use inline functions of the standard library: the linker
+// would keep one copy for all sets, and it might be the one that this processor cannot run.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "simd_types.h"
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+#define STYLECLIP_INLINE static inline __attribute__((always_inline))
+
+namespace styleclip {
+namespace STYLECLIP_ISA {
+namespace {
+
+template <class C>
+struct Vector;
+template <>
+struct Vector<float> {
+  typedef float type __attribute__((vector_size(64)));
+  typedef float unaligned __attribute__((vector_size(64), aligned(4), may_alias));
+  typedef std::int32_t mask __attribute__((vector_size(64)));
+};
+template <>
+struct Vector<double> {
+  typedef double type __attribute__((vector_size(64)));
+  typedef double unaligned __attribute__((vector_size(64), aligned(8), may_alias));
+  typedef std::int64_t mask __attribute__((vector_size(64)));
+};
+template <class C>
+using Vec = typename Vector<C>::type;
+template <class C>
+constexpr int lanes = 64 / sizeof(C);
+
+typedef std::uint32_t U32x16 __attribute__((vector_size(64)));
+typedef std::uint16_t U16x16 __attribute__((vector_size(32)));
+typedef std::uint16_t U16x16Unaligned
+    __attribute__((vector_size(32), aligned(2), may_alias));
+
+template <class S>
+using ComputeOf = typename ComputeType<S>::type;
+
+STYLECLIP_INLINE Vec<float> load(const float* p) {
+  return *reinterpret_cast<const Vector<float>::unaligned*>(p);
+}
+STYLECLIP_INLINE Vec<double> load(const double* p) {
+  return *reinterpret_cast<const Vector<double>::unaligned*>(p);
+}
+STYLECLIP_INLINE Vec<float> load(const BFloat16* p) {
+  const U16x16 half = *reinterpret_cast<const U16x16Unaligned*>(p);
+  const U32x16 bits = __builtin_convertvector(half, U32x16) << 16;
+  return reinterpret_cast<Vec<float>>(bits);
+}
+
+STYLECLIP_INLINE void store(float* p, Vec<float> v) {
+  *reinterpret_cast<Vector<float>::unaligned*>(p) = v;
+}
+STYLECLIP_INLINE void store(double* p, Vec<double> v) {
+  *reinterpret_cast<Vector<double>::unaligned*>(p) = v;
+}
+STYLECLIP_INLINE void store(BFloat16* p, Vec<float> v) {
+#ifdef __AVX512BF16__
+  const __m256bh half = _mm512_cvtneps_pbh(reinterpret_cast<__m512>(v));
+  std::memcpy(p, &half, sizeof(half));
+#else
+  // To nearest, ties to even; a NaN stays one, because the products here carry quiet NaNs.
+  const U32x16 bits = reinterpret_cast<U32x16>(v);
+  const U32x16 rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  *reinterpret_cast<U16x16Unaligned*>(p) = __builtin_convertvector(rounded, U16x16);
+#endif
+}
+
+// The first `count` lanes, zeros behind them; a count beyond a whole vector reads a whole one.
+template <class S>
+STYLECLIP_INLINE Vec<ComputeOf<S>> load_some(const S* p, std::int64_t count) {
+  constexpr int L = lanes<ComputeOf<S>>;
+  if (count >= L) return load(p);
+  S part[L];
+  std::memset(part, 0, sizeof(part));
+  for (int i = 0; i < count; ++i) part[i] = p[i];
+  return load(part);
+}
+
+template <class S>
+STYLECLIP_INLINE void store_some(S* p, Vec<ComputeOf<S>> v, std::int64_t count) {
+  constexpr int L = lanes<ComputeOf<S>>;
+  if (count >= L) {
+    store(p, v);
+    return;
+  }
+  S part[L];
+  store(part, v);
+  for (int i = 0; i < count; ++i) p[i] = part[i];
+}
+
+template <class C>
+STYLECLIP_INLINE C sum(Vec<C> v) {
+  if constexpr (lanes<C> == 16) {
+    v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
+    v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
+    return v[0] + v[1];
+  } else {
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7);
+    v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3);
+    return v[0] + v[1];
+  }
+}
+
+}  // namespace
+}  // namespace STYLECLIP_ISA
+}  // namespace styleclip

@@ -1,0 +1,54 @@
+// Checks that several ops share; all raise before a kernel starts and hold for symbolic sizes too.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+
+namespace styleclip {
+
+using OptionalTensor = std::optional<at::Tensor>;
+
+inline bool given(const OptionalTensor& tensor) { return tensor.has_value() && tensor->defined(); }
+
+inline void check_activations(const at::Tensor& x, const char* op) {
+  TORCH_CHECK_VALUE(x.dim() == 4, op, " needs activations [N, C, H, W], got ", x.dim(),
+                    " dimensions");
+  const auto type = x.scalar_type();
+  const bool known = type == at::kFloat || type == at::kBFloat16 ||
+                     (x.is_cuda() ? type == at::kHalf : type == at::kDouble);
+  TORCH_CHECK_TYPE(x.is_meta() ? x.is_floating_point() : known, op, "'s compiled op does not take ",
+                   type, " on ", x.device().type());
+}
+
+inline void check_side(const at::Tensor& x, const at::Tensor& side, const char* name,
+                       c10::SymIntArrayRef sizes, const char* op) {
+  TORCH_CHECK_VALUE(side.device() == x.device(), op, ": ", name, " is on ", side.device(),
+                    ", the activations on ", x.device());
+  TORCH_CHECK_TYPE(side.is_floating_point(), op, ": ", name, " is ", side.scalar_type(),
+                   ", not floating-point");
+  TORCH_CHECK_VALUE(side.sym_sizes() == sizes, op, ": ", name, " has shape ", side.sym_sizes(),
+                    " where ", sizes, " fits");
+}
+
+inline void check_side(const at::Tensor& x, const OptionalTensor& side, const char* name,
+                       c10::SymIntArrayRef sizes, const char* op) {
+  if (given(side)) check_side(x, *side, name, sizes, op);
+}
+
+// The type that side inputs and sums have beside activations of this type.
+inline at::ScalarType wide(at::ScalarType type) {
+  return type == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+// A side input as the kernels read it; keep the tensor while its pointer is used.
+inline at::Tensor wide_side(const OptionalTensor& side, at::ScalarType type) {
+  return given(side) ? side->to(wide(type)).contiguous() : at::Tensor();
+}
+
+template <class C>
+const C* pointer(const at::Tensor& side) {
+  return side.defined() ? side.const_data_ptr<C>() : nullptr;
+}
+
+}  // namespace styleclip

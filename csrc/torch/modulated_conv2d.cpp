@@ -1,0 +1,479 @@
+// styleclip_rt::modulated_conv2d and its gradient: schemas, checks, CPU, Meta, Autograd, Autocast.
+#include "kernels/cpu/modulated_conv2d.h"
+
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/conv_transpose2d.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/leaky_relu.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+
+#include "bands.h"
+#include "checks.h"
+#include "packed_weight.h"
+
+namespace {
+
+using at::Tensor;
+using styleclip::given;
+using styleclip::OptionalTensor;
+using styleclip::wide;
+using styleclip::wide_side;
+
+constexpr const char* kName = "modulated_conv2d";
+
+// The op's arguments, as every entry point gets them.
+struct Layer {
+  const Tensor& x;
+  const Tensor& weight;
+  const Tensor& style;
+  const OptionalTensor& factor;
+  const OptionalTensor& noise;
+  const OptionalTensor& noise_strength;
+  const OptionalTensor& bias;
+  const OptionalTensor& rgb_weight;
+  const OptionalTensor& rgb_style;
+  bool up;
+  double slope, gain;
+  std::optional<double> clamp;
+
+  c10::SymInt out_height() const { return x.sym_size(2) * (up ? 2 : 1); }
+  c10::SymInt out_width() const { return x.sym_size(3) * (up ? 2 : 1); }
+
+  void check() const {
+    styleclip::check_activations(x, kName);
+    TORCH_CHECK_VALUE(weight.dim() == 4, kName, " needs a weight [O, I, k, k], got ", weight.dim(),
+                      " dimensions");
+    const auto n = x.sym_size(0), inputs = x.sym_size(1), outputs = weight.sym_size(0);
+    const auto k = weight.sym_size(2);
+    TORCH_CHECK_VALUE(k == 3 || (k == 1 && !up), kName,
+                      " takes kernels of 3x3, and 1x1 where it does not upsample, got ", k, "x",
+                      weight.sym_size(3));
+    styleclip::check_side(x, weight, "weight", {outputs, inputs, k, k}, kName);
+    styleclip::check_side(x, style, "style", {n, inputs}, kName);
+    styleclip::check_side(x, factor, "factor", {n, outputs}, kName);
+    styleclip::check_side(x, bias, "bias", {outputs}, kName);
+    TORCH_CHECK_VALUE(given(noise) == given(noise_strength), kName,
+                      " needs noise and noise_strength together");
+    if (given(noise)) {
+      const auto samples = noise->dim() > 0 && noise->sym_size(0) == 1 ? c10::SymInt(1) : n;
+      styleclip::check_side(x, noise, "noise", {samples, 1, out_height(), out_width()}, kName);
+      styleclip::check_side(x, noise_strength, "noise_strength", {}, kName);
+    }
+    TORCH_CHECK_VALUE(given(rgb_weight) == given(rgb_style), kName,
+                      " needs rgb_weight and rgb_style together");
+    styleclip::check_side(x, rgb_weight, "rgb_weight", {3, outputs}, kName);
+    styleclip::check_side(x, rgb_style, "rgb_style", {n, outputs}, kName);
+    TORCH_CHECK_VALUE(slope > 0 && gain > 0 && (!clamp || *clamp > 0), kName,
+                      " needs a positive slope, gain and clamp");
+  }
+};
+
+#define STYLECLIP_LAYER                                                                       \
+  const Tensor &x, const Tensor &weight, const Tensor &style, const OptionalTensor &factor,   \
+      const OptionalTensor &noise, const OptionalTensor &noise_strength,                      \
+      const OptionalTensor &bias, const OptionalTensor &rgb_weight,                           \
+      const OptionalTensor &rgb_style, bool up, double slope, double gain,                    \
+      std::optional<double> clamp
+#define STYLECLIP_LAYER_ARGUMENTS                                                             \
+  x, weight, style, factor, noise, noise_strength, bias, rgb_weight, rgb_style, up, slope, gain, \
+      clamp
+
+using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
+
+// --- CPU ---
+
+template <class S>
+Tensor pack(const Tensor& weight, styleclip::PackedFor direction) {
+  using C = typename styleclip::ComputeType<S>::type;
+  const int64_t kind = 8 * static_cast<int64_t>(direction) + sizeof(S);
+  return styleclip::packed_weight(weight, kind, [&](const Tensor& from) {
+    const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
+    const int64_t outputs = plain.size(0), inputs = plain.size(1);
+    const int kernel = static_cast<int>(plain.size(2));
+    Tensor packed = at::empty(
+        {styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, direction)}, at::kByte);
+    styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, direction,
+                            static_cast<char*>(packed.mutable_data_ptr()));
+    return packed;
+  });
+}
+
+// The kernel's view of a layer, and the tensors whose memory it reads.
+template <class S>
+struct Prepared {
+  using C = typename styleclip::ComputeType<S>::type;
+  Tensor x, weight, style, factor, noise, bias, rgb_weight, rgb_style;
+  styleclip::ModulatedConv<S> layer;
+
+  Prepared(const Layer& a, styleclip::PackedFor direction) {
+    const auto type = a.x.scalar_type();
+    x = a.x.contiguous(at::MemoryFormat::ChannelsLast);
+    weight = pack<S>(a.weight, direction);
+    style = wide_side(a.style, type);
+    factor = wide_side(a.factor, type);
+    noise = wide_side(a.noise, type);
+    bias = wide_side(a.bias, type);
+    rgb_weight = wide_side(a.rgb_weight, type);
+    rgb_style = wide_side(a.rgb_style, type);
+    layer = {
+        x.size(1),
+        a.weight.size(0),
+        x.size(2),
+        x.size(3),
+        static_cast<int>(a.weight.size(2)),
+        a.up,
+        static_cast<C>(a.slope),
+        static_cast<C>(a.gain),
+        a.clamp ? static_cast<C>(*a.clamp) : std::numeric_limits<C>::infinity(),
+        static_cast<const S*>(x.const_data_ptr()),
+        static_cast<const char*>(weight.const_data_ptr()),
+        styleclip::pointer<C>(style),
+        styleclip::pointer<C>(factor),
+        styleclip::pointer<C>(noise),
+        noise.defined() && noise.size(0) > 1 ? noise.size(2) * noise.size(3) : 0,
+        noise.defined() ? a.noise_strength->item().to<C>() : C(0),
+        styleclip::pointer<C>(bias),
+        styleclip::pointer<C>(rgb_weight),
+        styleclip::pointer<C>(rgb_style),
+    };
+  }
+};
+
+template <class S>
+void run_forward(const Layer& a, const Tensor& y, const Tensor& rgb) {
+  using C = typename styleclip::ComputeType<S>::type;
+  const Prepared<S> prepared(a, styleclip::PackedFor::forward);
+  const styleclip::ModulatedConvOutputs<S> out{
+      static_cast<S*>(y.mutable_data_ptr()),
+      given(a.rgb_weight) ? rgb.mutable_data_ptr<C>() : nullptr};
+  const styleclip::Bands bands(a.x.size(0), a.x.size(2));
+  bands.each([&](int64_t n, int64_t, int64_t begin, int64_t end) {
+    styleclip::modulated_conv2d(prepared.layer, out, n, begin, end);
+  });
+}
+
+template <class S>
+Gradients run_backward(const Layer& a, const Tensor& y, const OptionalTensor& grad_y,
+                       const OptionalTensor& grad_rgb, bool need_x) {
+  using C = typename styleclip::ComputeType<S>::type;
+  const auto type = a.x.scalar_type();
+  const Prepared<S> prepared(a, a.up ? styleclip::PackedFor::backward_up
+                                     : styleclip::PackedFor::backward);
+  const Tensor made = y.contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor grad =
+      given(grad_y) ? grad_y->to(type).contiguous(at::MemoryFormat::ChannelsLast) : Tensor();
+  const Tensor image = wide_side(grad_rgb, type);
+  const int64_t n = a.x.size(0), inputs = a.x.size(1), outputs = a.weight.size(0);
+  const auto sums = a.x.options().dtype(wide(type));
+  const styleclip::Bands bands(n, a.x.size(2));
+  const int64_t parts = bands.per_sample();
+  Tensor grad_x = need_x ? at::empty(a.x.sizes(), a.x.options(), at::MemoryFormat::ChannelsLast)
+                         : at::empty({0}, a.x.options());
+  Tensor style = at::zeros({n, parts, inputs}, sums);
+  Tensor factor = at::zeros({n, parts, outputs}, sums);
+  Tensor rgb_style = at::zeros({n, parts, outputs}, sums);
+  Tensor strength = at::zeros({n, parts}, sums);
+  bands.each([&](int64_t sample, int64_t band, int64_t begin, int64_t end) {
+    const int64_t at = sample * parts + band;
+    const styleclip::ModulatedConvGradients<S> out{
+        static_cast<const S*>(made.const_data_ptr()),
+        grad.defined() ? static_cast<const S*>(grad.const_data_ptr()) : nullptr,
+        styleclip::pointer<C>(image),
+        need_x ? static_cast<S*>(grad_x.mutable_data_ptr()) : nullptr,
+        style.mutable_data_ptr<C>() + at * inputs,
+        factor.mutable_data_ptr<C>() + at * outputs,
+        rgb_style.mutable_data_ptr<C>() + at * outputs,
+        strength.mutable_data_ptr<C>() + at};
+    styleclip::modulated_conv2d_backward(prepared.layer, out, sample, begin, end);
+  });
+  const Tensor none = at::empty({0}, sums);
+  return {grad_x, style.sum(1), given(a.factor) ? factor.sum(1) : none,
+          given(a.noise) ? strength.sum() : none, given(a.rgb_weight) ? rgb_style.sum(1) : none};
+}
+
+std::tuple<Tensor, Tensor> empty_outputs(const Layer& a) {
+  const auto n = a.x.sym_size(0);
+  Tensor y = at::empty_symint({n, a.weight.sym_size(0), a.out_height(), a.out_width()},
+                              a.x.options(), at::MemoryFormat::ChannelsLast);
+  const auto image = a.x.options().dtype(wide(a.x.scalar_type()));
+  Tensor rgb = given(a.rgb_weight)
+                   ? at::empty_symint({n, 3, a.out_height(), a.out_width()}, image)
+                   : at::empty({0}, image);
+  return {y, rgb};
+}
+
+std::tuple<Tensor, Tensor> modulated_conv2d_cpu(STYLECLIP_LAYER) {
+  const Layer layer{STYLECLIP_LAYER_ARGUMENTS};
+  layer.check();
+  auto [y, rgb] = empty_outputs(layer);
+  if (y.numel() == 0) return {y, rgb};
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      run_forward<float>(layer, y, rgb);
+      break;
+    case at::kDouble:
+      run_forward<double>(layer, y, rgb);
+      break;
+    default:
+      run_forward<styleclip::BFloat16>(layer, y, rgb);
+  }
+  return {y, rgb};
+}
+
+Gradients empty_gradients(const Layer& a, bool need_x) {
+  const auto sums = a.x.options().dtype(wide(a.x.scalar_type()));
+  const auto n = a.x.sym_size(0), inputs = a.x.sym_size(1), outputs = a.weight.sym_size(0);
+  const auto channels = [&](bool wanted) {
+    return wanted ? at::empty_symint({n, outputs}, sums) : at::empty({0}, sums);
+  };
+  return {need_x ? at::empty_symint(a.x.sym_sizes(), a.x.options(), at::MemoryFormat::ChannelsLast)
+                 : at::empty({0}, a.x.options()),
+          at::empty_symint({n, inputs}, sums), channels(given(a.factor)),
+          given(a.noise) ? at::empty({}, sums) : at::empty({0}, sums), channels(given(a.rgb_weight))};
+}
+
+void check_gradients(const Layer& a, const OptionalTensor& grad_y, const OptionalTensor& grad_rgb,
+                     const Tensor& y) {
+  a.check();
+  const auto n = a.x.sym_size(0), outputs = a.weight.sym_size(0);
+  TORCH_CHECK_VALUE(given(grad_y) || given(grad_rgb), kName, "_backward needs a gradient");
+  TORCH_CHECK_VALUE(!given(grad_rgb) || given(a.rgb_weight), kName,
+                    "_backward got the gradient of an image that was not made");
+  TORCH_CHECK_TYPE(y.scalar_type() == a.x.scalar_type(), kName, "_backward: y is ",
+                   y.scalar_type(), ", x is ", a.x.scalar_type());
+  styleclip::check_side(a.x, y, "y", {n, outputs, a.out_height(), a.out_width()}, kName);
+  styleclip::check_side(a.x, grad_y, "grad_y", {n, outputs, a.out_height(), a.out_width()}, kName);
+  styleclip::check_side(a.x, grad_rgb, "grad_rgb", {n, 3, a.out_height(), a.out_width()}, kName);
+}
+
+Gradients modulated_conv2d_backward_cpu(const OptionalTensor& grad_y,
+                                        const OptionalTensor& grad_rgb, const Tensor& y,
+                                        STYLECLIP_LAYER, bool need_x) {
+  const Layer layer{STYLECLIP_LAYER_ARGUMENTS};
+  check_gradients(layer, grad_y, grad_rgb, y);
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return run_backward<float>(layer, y, grad_y, grad_rgb, need_x);
+    case at::kDouble:
+      return run_backward<double>(layer, y, grad_y, grad_rgb, need_x);
+    default:
+      return run_backward<styleclip::BFloat16>(layer, y, grad_y, grad_rgb, need_x);
+  }
+}
+
+// --- Meta ---
+
+std::tuple<Tensor, Tensor> modulated_conv2d_meta(STYLECLIP_LAYER) {
+  const Layer layer{STYLECLIP_LAYER_ARGUMENTS};
+  layer.check();
+  return empty_outputs(layer);
+}
+
+Gradients modulated_conv2d_backward_meta(const OptionalTensor& grad_y,
+                                         const OptionalTensor& grad_rgb, const Tensor& y,
+                                         STYLECLIP_LAYER, bool need_x) {
+  const Layer layer{STYLECLIP_LAYER_ARGUMENTS};
+  check_gradients(layer, grad_y, grad_rgb, y);
+  return empty_gradients(layer, need_x);
+}
+
+// --- Autograd ---
+
+std::tuple<Tensor, Tensor> call_forward(STYLECLIP_LAYER) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("styleclip_rt::modulated_conv2d", "")
+                             .typed<std::tuple<Tensor, Tensor>(STYLECLIP_LAYER)>();
+  return op.call(STYLECLIP_LAYER_ARGUMENTS);
+}
+
+Gradients call_backward(const OptionalTensor& grad_y, const OptionalTensor& grad_rgb,
+                        const Tensor& y, STYLECLIP_LAYER, bool need_x) {
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("styleclip_rt::modulated_conv2d_backward", "")
+                             .typed<Gradients(const OptionalTensor&, const OptionalTensor&,
+                                              const Tensor&, STYLECLIP_LAYER, bool)>();
+  return op.call(grad_y, grad_rgb, y, STYLECLIP_LAYER_ARGUMENTS, need_x);
+}
+
+// The layer in torch's own differentiable operators, for the gradients that no kernel is written
+// for: those of weights, biases and noise maps, and every second derivative.
+torch::autograd::variable_list composite(STYLECLIP_LAYER) {
+  const auto type = wide(x.scalar_type());
+  const auto column = [&](const Tensor& side) {
+    return side.to(type).unsqueeze(-1).unsqueeze(-1);
+  };
+  Tensor c = x.to(type) * column(style);
+  const Tensor w = weight.to(type);
+  if (up) {
+    c = at::conv_transpose2d(c, w.transpose(0, 1), {}, 2);
+    const Tensor taps = at::tensor({0.25, 0.75, 0.75, 0.25}, c.options());
+    const Tensor filter = (taps.unsqueeze(1) * taps).expand_symint({w.sym_size(0), 1, 4, 4});
+    c = at::conv2d_symint(c, filter, {}, {c10::SymInt(1), c10::SymInt(1)},
+                          {c10::SymInt(1), c10::SymInt(1)}, {c10::SymInt(1), c10::SymInt(1)},
+                          w.sym_size(0));
+  } else {
+    const auto border = (w.sym_size(2) - 1) / 2;
+    c = at::conv2d_symint(c, w, {}, {c10::SymInt(1), c10::SymInt(1)}, {border, border});
+  }
+  if (given(factor)) c = c * column(*factor);
+  if (given(noise)) c = c + noise->to(type) * noise_strength->to(type);
+  if (given(bias)) c = c + column(*bias);
+  Tensor y = at::leaky_relu(c, slope) * gain;
+  if (clamp) y = y.clamp(-*clamp, *clamp);
+  Tensor rgb;
+  if (given(rgb_weight)) {
+    rgb = at::conv2d(y * column(*rgb_style), column(*rgb_weight));
+  }
+  return {y.to(x.scalar_type()), rgb};
+}
+
+struct ModulatedConv2d : torch::autograd::Function<ModulatedConv2d> {
+  // The saved tensors, in the order of the arguments; y comes last.
+  static constexpr size_t kTensors = 9;
+
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
+                                                STYLECLIP_LAYER) {
+    at::AutoDispatchBelowADInplaceOrView below_autograd;
+    auto [y, rgb] = call_forward(STYLECLIP_LAYER_ARGUMENTS);
+    const auto plain = [](const OptionalTensor& tensor) { return tensor.value_or(Tensor()); };
+    context->save_for_backward({x, weight, style, plain(factor), plain(noise),
+                                plain(noise_strength), plain(bias), plain(rgb_weight),
+                                plain(rgb_style), y});
+    context->set_materialize_grads(false);
+    auto& saved = context->saved_data;
+    saved["up"] = up;
+    saved["slope"] = slope;
+    saved["gain"] = gain;
+    saved["clamp"] = clamp;
+    if (!given(rgb_weight)) context->mark_non_differentiable({rgb});
+    return {y, rgb};
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    torch::autograd::variable_list result(13);
+    if (!grads[0].defined() && !grads[1].defined()) return result;
+    auto tensors = context->get_saved_variables();
+    auto& saved = context->saved_data;
+    const bool up = saved["up"].toBool();
+    const double slope = saved["slope"].toDouble(), gain = saved["gain"].toDouble();
+    const auto clamp = saved["clamp"].toOptional<double>();
+    const auto optional = [&](size_t i) {
+      return tensors[i].defined() ? OptionalTensor(tensors[i]) : OptionalTensor();
+    };
+    const auto run = [&](const auto& function, auto&&... rest) {
+      return function(tensors[0], tensors[1], tensors[2], optional(3), optional(4), optional(5),
+                      optional(6), optional(7), optional(8), up, slope, gain, clamp, rest...);
+    };
+    // Arguments that were not given have no edge in the graph.
+    const auto wanted = [&](size_t i) {
+      if (!tensors[i].defined()) return false;
+      const auto before = std::count_if(tensors.begin(), tensors.begin() + i,
+                                        [](const Tensor& tensor) { return tensor.defined(); });
+      return context->needs_input_grad(before);
+    };
+    const bool again = at::GradMode::is_enabled();
+    if (again || wanted(1) || wanted(4) || wanted(6) || wanted(7)) {
+      const at::AutoGradMode differentiable(true);
+      torch::autograd::variable_list inputs;
+      std::vector<size_t> places;
+      for (size_t i = 0; i < kTensors; ++i) {
+        if (!wanted(i)) continue;
+        if (!again) tensors[i] = tensors[i].detach().requires_grad_();
+        inputs.push_back(tensors[i]);
+        places.push_back(i);
+      }
+      auto outputs = run([](STYLECLIP_LAYER) { return composite(STYLECLIP_LAYER_ARGUMENTS); });
+      torch::autograd::variable_list made, their_grads;
+      for (size_t i = 0; i < 2; ++i) {
+        if (!grads[i].defined()) continue;
+        made.push_back(outputs[i]);
+        their_grads.push_back(grads[i]);
+      }
+      const auto found =
+          torch::autograd::grad(made, inputs, their_grads, again, again, /*allow_unused=*/true);
+      for (size_t i = 0; i < found.size(); ++i) result[places[i]] = found[i];
+      return result;
+    }
+    const auto grad = [&](size_t i) {
+      return grads[i].defined() ? OptionalTensor(grads[i]) : OptionalTensor();
+    };
+    auto [grad_x, style, factor, strength, rgb_style] = run(
+        [&](STYLECLIP_LAYER, bool need_x) {
+          return call_backward(grad(0), grad(1), tensors[9], STYLECLIP_LAYER_ARGUMENTS, need_x);
+        },
+        wanted(0));
+    if (wanted(0)) result[0] = grad_x;
+    if (wanted(2)) result[2] = style;
+    if (wanted(3)) result[3] = factor;
+    if (wanted(5)) result[5] = strength;
+    if (wanted(8)) result[8] = rgb_style;
+    return result;
+  }
+};
+
+std::tuple<Tensor, Tensor> modulated_conv2d_autograd(STYLECLIP_LAYER) {
+  auto outputs = ModulatedConv2d::apply(STYLECLIP_LAYER_ARGUMENTS);
+  return {outputs[0], outputs[1]};
+}
+
+// --- Autocast ---
+
+template <c10::DispatchKey key, at::DeviceType device>
+std::tuple<Tensor, Tensor> modulated_conv2d_autocast(STYLECLIP_LAYER) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
+  const Tensor narrow =
+      at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device);
+  return call_forward(narrow, weight, style, factor, noise, noise_strength, bias, rgb_weight,
+                      rgb_style, up, slope, gain, clamp);
+}
+
+}  // namespace
+
+#define STYLECLIP_LAYER_SCHEMA                                                                  \
+  "Tensor x, Tensor weight, Tensor style, Tensor? factor, Tensor? noise, Tensor? noise_strength, " \
+  "Tensor? bias, Tensor? rgb_weight, Tensor? rgb_style, bool up, float slope, float gain, "     \
+  "float? clamp"
+
+TORCH_LIBRARY_FRAGMENT(styleclip_rt, library) {
+  library.def("modulated_conv2d(" STYLECLIP_LAYER_SCHEMA ") -> (Tensor y, Tensor rgb)",
+              {at::Tag::pt2_compliant_tag});
+  library.def("modulated_conv2d_backward(Tensor? grad_y, Tensor? grad_rgb, Tensor y, "
+              STYLECLIP_LAYER_SCHEMA ", bool need_x) -> (Tensor x, Tensor style, Tensor factor, "
+              "Tensor noise_strength, Tensor rgb_style)",
+              {at::Tag::pt2_compliant_tag});
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, CPU, library) {
+  library.impl("modulated_conv2d", modulated_conv2d_cpu);
+  library.impl("modulated_conv2d_backward", modulated_conv2d_backward_cpu);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) {
+  library.impl("modulated_conv2d", modulated_conv2d_meta);
+  library.impl("modulated_conv2d_backward", modulated_conv2d_backward_meta);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
+  library.impl("modulated_conv2d", modulated_conv2d_autograd);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
+  library.impl("modulated_conv2d",
+               modulated_conv2d_autocast<c10::DispatchKey::AutocastCPU, at::kCPU>);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
+  library.impl("modulated_conv2d",
+               modulated_conv2d_autocast<c10::DispatchKey::AutocastCUDA, at::kCUDA>);
+}
