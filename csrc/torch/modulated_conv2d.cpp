@@ -78,13 +78,13 @@ struct Layer {
   }
 };
 
-#define STYLECLIP_LAYER                                                                       \
-  const Tensor &x, const Tensor &weight, const Tensor &style, const OptionalTensor &factor,   \
-      const OptionalTensor &noise, const OptionalTensor &noise_strength,                      \
-      const OptionalTensor &bias, const OptionalTensor &rgb_weight,                           \
-      const OptionalTensor &rgb_style, bool up, double slope, double gain,                    \
+#define STYLECLIP_LAYER                                                                     \
+  const Tensor &x, const Tensor &weight, const Tensor &style, const OptionalTensor &factor, \
+      const OptionalTensor &noise, const OptionalTensor &noise_strength,                    \
+      const OptionalTensor &bias, const OptionalTensor &rgb_weight,                         \
+      const OptionalTensor &rgb_style, bool up, double slope, double gain,                  \
       std::optional<double> clamp
-#define STYLECLIP_LAYER_ARGUMENTS                                                             \
+#define STYLECLIP_LAYER_ARGUMENTS                                                                \
   x, weight, style, factor, noise, noise_strength, bias, rgb_weight, rgb_style, up, slope, gain, \
       clamp
 
@@ -100,8 +100,8 @@ Tensor pack(const Tensor& weight, styleclip::PackedFor direction) {
     const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
     const int64_t outputs = plain.size(0), inputs = plain.size(1);
     const int kernel = static_cast<int>(plain.size(2));
-    Tensor packed = at::empty(
-        {styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, direction)}, at::kByte);
+    Tensor packed =
+        at::empty({styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, direction)}, at::kByte);
     styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, direction,
                             static_cast<char*>(packed.mutable_data_ptr()));
     return packed;
@@ -167,8 +167,8 @@ Gradients run_backward(const Layer& a, const Tensor& y, const OptionalTensor& gr
                        const OptionalTensor& grad_rgb, bool need_x) {
   using C = typename styleclip::ComputeType<S>::type;
   const auto type = a.x.scalar_type();
-  const Prepared<S> prepared(a, a.up ? styleclip::PackedFor::backward_up
-                                     : styleclip::PackedFor::backward);
+  const Prepared<S> prepared(
+      a, a.up ? styleclip::PackedFor::backward_up : styleclip::PackedFor::backward);
   const Tensor made = y.contiguous(at::MemoryFormat::ChannelsLast);
   const Tensor grad =
       given(grad_y) ? grad_y->to(type).contiguous(at::MemoryFormat::ChannelsLast) : Tensor();
@@ -206,9 +206,8 @@ std::tuple<Tensor, Tensor> empty_outputs(const Layer& a) {
   Tensor y = at::empty_symint({n, a.weight.sym_size(0), a.out_height(), a.out_width()},
                               a.x.options(), at::MemoryFormat::ChannelsLast);
   const auto image = a.x.options().dtype(wide(a.x.scalar_type()));
-  Tensor rgb = given(a.rgb_weight)
-                   ? at::empty_symint({n, 3, a.out_height(), a.out_width()}, image)
-                   : at::empty({0}, image);
+  Tensor rgb = given(a.rgb_weight) ? at::empty_symint({n, 3, a.out_height(), a.out_width()}, image)
+                                   : at::empty({0}, image);
   return {y, rgb};
 }
 
@@ -239,7 +238,8 @@ Gradients empty_gradients(const Layer& a, bool need_x) {
   return {need_x ? at::empty_symint(a.x.sym_sizes(), a.x.options(), at::MemoryFormat::ChannelsLast)
                  : at::empty({0}, a.x.options()),
           at::empty_symint({n, inputs}, sums), channels(given(a.factor)),
-          given(a.noise) ? at::empty({}, sums) : at::empty({0}, sums), channels(given(a.rgb_weight))};
+          given(a.noise) ? at::empty({}, sums) : at::empty({0}, sums),
+          channels(given(a.rgb_weight))};
 }
 
 void check_gradients(const Layer& a, const OptionalTensor& grad_y, const OptionalTensor& grad_rgb,
@@ -249,8 +249,8 @@ void check_gradients(const Layer& a, const OptionalTensor& grad_y, const Optiona
   TORCH_CHECK_VALUE(given(grad_y) || given(grad_rgb), kName, "_backward needs a gradient");
   TORCH_CHECK_VALUE(!given(grad_rgb) || given(a.rgb_weight), kName,
                     "_backward got the gradient of an image that was not made");
-  TORCH_CHECK_TYPE(y.scalar_type() == a.x.scalar_type(), kName, "_backward: y is ",
-                   y.scalar_type(), ", x is ", a.x.scalar_type());
+  TORCH_CHECK_TYPE(y.scalar_type() == a.x.scalar_type(), kName, "_backward: y is ", y.scalar_type(),
+                   ", x is ", a.x.scalar_type());
   styleclip::check_side(a.x, y, "y", {n, outputs, a.out_height(), a.out_width()}, kName);
   styleclip::check_side(a.x, grad_y, "grad_y", {n, outputs, a.out_height(), a.out_width()}, kName);
   styleclip::check_side(a.x, grad_rgb, "grad_rgb", {n, 3, a.out_height(), a.out_width()}, kName);
@@ -309,9 +309,7 @@ Gradients call_backward(const OptionalTensor& grad_y, const OptionalTensor& grad
 // for: those of weights, biases and noise maps, and every second derivative.
 torch::autograd::variable_list composite(STYLECLIP_LAYER) {
   const auto type = wide(x.scalar_type());
-  const auto column = [&](const Tensor& side) {
-    return side.to(type).unsqueeze(-1).unsqueeze(-1);
-  };
+  const auto column = [&](const Tensor& side) { return side.to(type).unsqueeze(-1).unsqueeze(-1); };
   Tensor c = x.to(type) * column(style);
   const Tensor w = weight.to(type);
   if (up) {
@@ -440,18 +438,20 @@ std::tuple<Tensor, Tensor> modulated_conv2d_autocast(STYLECLIP_LAYER) {
 
 }  // namespace
 
-#define STYLECLIP_LAYER_SCHEMA                                                                  \
+#define STYLECLIP_LAYER_SCHEMA                                                                     \
   "Tensor x, Tensor weight, Tensor style, Tensor? factor, Tensor? noise, Tensor? noise_strength, " \
-  "Tensor? bias, Tensor? rgb_weight, Tensor? rgb_style, bool up, float slope, float gain, "     \
+  "Tensor? bias, Tensor? rgb_weight, Tensor? rgb_style, bool up, float slope, float gain, "        \
   "float? clamp"
 
 TORCH_LIBRARY_FRAGMENT(styleclip_rt, library) {
   library.def("modulated_conv2d(" STYLECLIP_LAYER_SCHEMA ") -> (Tensor y, Tensor rgb)",
               {at::Tag::pt2_compliant_tag});
-  library.def("modulated_conv2d_backward(Tensor? grad_y, Tensor? grad_rgb, Tensor y, "
-              STYLECLIP_LAYER_SCHEMA ", bool need_x) -> (Tensor x, Tensor style, Tensor factor, "
-              "Tensor noise_strength, Tensor rgb_style)",
-              {at::Tag::pt2_compliant_tag});
+  library.def(
+      "modulated_conv2d_backward(Tensor? grad_y, Tensor? grad_rgb, Tensor "
+      "y, " STYLECLIP_LAYER_SCHEMA
+      ", bool need_x) -> (Tensor x, Tensor style, Tensor factor, "
+      "Tensor noise_strength, Tensor rgb_style)",
+      {at::Tag::pt2_compliant_tag});
 }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, CPU, library) {

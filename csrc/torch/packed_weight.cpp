@@ -30,8 +30,12 @@ at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
   // Never destroyed: other threads may still compute while the process ends.
   static auto& cache = *new std::map<Key, Entry>();
   c10::StorageImpl* const storage = weight.storage().unsafeGetStorageImpl();
-  const Key key{storage,          weight.storage_offset(), weight.sizes().vec(),
-                weight.strides().vec(), weight.scalar_type(),    kind};
+  const Key key{storage,
+                weight.storage_offset(),
+                weight.sizes().vec(),
+                weight.strides().vec(),
+                weight.scalar_type(),
+                kind};
   const auto version = static_cast<uint32_t>(weight._version());
   {
     const std::lock_guard<std::mutex> lock(mutex);
@@ -46,10 +50,10 @@ at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
   for (auto it = cache.begin(); it != cache.end();) {
     it = it->second.storage.expired() ? cache.erase(it) : std::next(it);
   }
-  cache.insert_or_assign(
-      key, Entry{c10::weak_intrusive_ptr<c10::StorageImpl>(
-                     c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(storage)),
-                 version, packed});
+  cache.insert_or_assign(key,
+                         Entry{c10::weak_intrusive_ptr<c10::StorageImpl>(
+                                   c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(storage)),
+                               version, packed});
   return packed;
 }
 

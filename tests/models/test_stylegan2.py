@@ -100,7 +100,7 @@ def test_layer_gradients_equal_the_weight_modulated_form(generator, index):
     up = index % 2 == 1
     x = rand(2, layer.weight.shape[1], 5, 5).requires_grad_()
     style = rand(2, layer.weight.shape[1]).requires_grad_()
-    ours = layer(x, style, None)
+    ours, _ = layer(x, style, None)
     textbook = textbook_conv(x, layer.weight, style, up=up)
     textbook = F.leaky_relu(textbook + layer.bias.view(1, -1, 1, 1), 0.2) * math.sqrt(2)
     torch.testing.assert_close(ours, textbook, rtol=1e-11, atol=1e-11)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from styleclip_rt import ops
+from styleclip_rt.ops import reference as ops
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:

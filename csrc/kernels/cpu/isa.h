@@ -19,16 +19,16 @@ const char* name(Isa isa);
 
 // Runs `statement` with the namespace `isa` standing for the best set's.
 #ifdef STYLECLIP_MULTI_ISA
-#define STYLECLIP_BEST(call)        \
-  switch (styleclip::best_isa()) {  \
+#define STYLECLIP_BEST(call)          \
+  switch (styleclip::best_isa()) {    \
     case styleclip::Isa::avx512_bf16: \
-      return avx512_bf16::call;     \
-    case styleclip::Isa::avx512:    \
-      return avx512::call;          \
-    case styleclip::Isa::avx2:      \
-      return avx2::call;            \
-    default:                        \
-      return baseline::call;        \
+      return avx512_bf16::call;       \
+    case styleclip::Isa::avx512:      \
+      return avx512::call;            \
+    case styleclip::Isa::avx2:        \
+      return avx2::call;              \
+    default:                          \
+      return baseline::call;          \
   }
 #else
 #define STYLECLIP_BEST(call) return baseline::call

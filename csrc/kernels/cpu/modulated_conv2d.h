@@ -2,9 +2,9 @@
 // FIR filter), demodulation, noise, bias, leaky ReLU, gain, clamp, and the layer's share of the RGB
 // image; and its gradient to everything but the weights.
 //
-// A thread takes a band of rows. It prepares a few rows at a time in its own scratch memory (scaled,
-// padded, in the layout that the register tiles read), multiplies them, and finishes the result
-// while it is still in the cache: memory is read and written once a layer.
+// A thread takes a band of rows. It prepares a few rows at a time in its own scratch memory
+// (scaled, padded, in the layout that the register tiles read), multiplies them, and finishes the
+// result while it is still in the cache: memory is read and written once a layer.
 #pragma once
 
 #include <cstdint>

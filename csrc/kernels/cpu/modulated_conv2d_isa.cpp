@@ -215,8 +215,8 @@ void forward_plain(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out
 }
 
 // The transposed convolution makes rows -1 .. 2 height + 1 of which the first and last are zero;
-// row 2 i comes from the inputs i and i - 1, row 2 i + 1 from input i alone. Output row u is the FIR
-// filter over rows u - 1 .. u + 2. Columns go alike.
+// row 2 i comes from the inputs i and i - 1, row 2 i + 1 from input i alone. Output row u is the
+// FIR filter over rows u - 1 .. u + 2. Columns go alike.
 template <class S>
 void forward_up(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, std::int64_t n,
                 std::int64_t begin, std::int64_t end) {
@@ -352,8 +352,7 @@ void activation_gradient(const ModulatedConv<S>& a, const ModulatedConvGradients
         const Vec<C> y = load_some(g.y + at, left);
         Vec<C> grad = g.grad_y ? load_some(g.grad_y + at, left) : Vec<C>{};
         if (rgb) {
-          const Vec<C> image =
-              rgb[px] * red + rgb[plane + px] * green + rgb[2 * plane + px] * blue;
+          const Vec<C> image = rgb[px] * red + rgb[plane + px] * green + rgb[2 * plane + px] * blue;
           grad += image * style;
           if (owned) style_sum += image * y;
         }
@@ -384,8 +383,8 @@ void activation_gradient(const ModulatedConv<S>& a, const ModulatedConvGradients
 template <class S>
 void finish_gradient(const ModulatedConv<S>& a, const ModulatedConvGradients<S>& g,
                      const Side<S>& side, const Sizes<S>& in, std::int64_t n, std::int64_t ib,
-                     std::int64_t row, std::int64_t px, std::int64_t pixels,
-                     const ComputeOf<S>* c, ComputeOf<S>* grad_style) {
+                     std::int64_t row, std::int64_t px, std::int64_t pixels, const ComputeOf<S>* c,
+                     ComputeOf<S>* grad_style) {
   using C = ComputeOf<S>;
   constexpr int L = lanes<C>;
   constexpr int OB = out_block<S>;

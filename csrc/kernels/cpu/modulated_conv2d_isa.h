@@ -13,19 +13,19 @@
                                            const ModulatedConvGradients<S>&, std::int64_t,        \
                                            std::int64_t, std::int64_t);
 
-#define STYLECLIP_MODULATED_CONV_IN(isa)                                                          \
-  namespace isa {                                                                                 \
-  template <class S>                                                                              \
-  std::int64_t packed_conv_bytes(std::int64_t, std::int64_t, int, PackedFor);                     \
-  template <class S>                                                                              \
-  void pack_conv(const typename ComputeType<S>::type*, std::int64_t, std::int64_t, int,           \
-                 PackedFor, char*);                                                               \
-  template <class S>                                                                              \
-  void modulated_conv2d(const ModulatedConv<S>&, const ModulatedConvOutputs<S>&, std::int64_t,    \
-                        std::int64_t, std::int64_t);                                              \
-  template <class S>                                                                              \
-  void modulated_conv2d_backward(const ModulatedConv<S>&, const ModulatedConvGradients<S>&,       \
-                                 std::int64_t, std::int64_t, std::int64_t);                       \
+#define STYLECLIP_MODULATED_CONV_IN(isa)                                                           \
+  namespace isa {                                                                                  \
+  template <class S>                                                                               \
+  std::int64_t packed_conv_bytes(std::int64_t, std::int64_t, int, PackedFor);                      \
+  template <class S>                                                                               \
+  void pack_conv(const typename ComputeType<S>::type*, std::int64_t, std::int64_t, int, PackedFor, \
+                 char*);                                                                           \
+  template <class S>                                                                               \
+  void modulated_conv2d(const ModulatedConv<S>&, const ModulatedConvOutputs<S>&, std::int64_t,     \
+                        std::int64_t, std::int64_t);                                               \
+  template <class S>                                                                               \
+  void modulated_conv2d_backward(const ModulatedConv<S>&, const ModulatedConvGradients<S>&,        \
+                                 std::int64_t, std::int64_t, std::int64_t);                        \
   }
 
 namespace styleclip {

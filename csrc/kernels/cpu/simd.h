@@ -41,8 +41,7 @@ constexpr int lanes = 64 / sizeof(C);
 
 typedef std::uint32_t U32x16 __attribute__((vector_size(64)));
 typedef std::uint16_t U16x16 __attribute__((vector_size(32)));
-typedef std::uint16_t U16x16Unaligned
-    __attribute__((vector_size(32), aligned(2), may_alias));
+typedef std::uint16_t U16x16Unaligned __attribute__((vector_size(32), aligned(2), may_alias));
 
 template <class S>
 using ComputeOf = typename ComputeType<S>::type;

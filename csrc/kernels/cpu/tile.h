@@ -87,10 +87,8 @@ __attribute__((noinline)) void tile(const Taps<S>& taps, typename Packing<S>::C*
     for (int v = 0; v < kVectors; ++v) acc[p][v] = Vec<C>{};
   for (std::int64_t b = 0; b < taps.blocks; ++b) {
     for (int t = 0; t < taps.count; ++t) {
-      const AliasedStep* x =
-          reinterpret_cast<const AliasedStep*>(taps.x[t] + b * taps.x_stride);
-      const Element* w =
-          reinterpret_cast<const Element*>(taps.weight[t] + b * taps.weight_stride);
+      const AliasedStep* x = reinterpret_cast<const AliasedStep*>(taps.x[t] + b * taps.x_stride);
+      const Element* w = reinterpret_cast<const Element*>(taps.weight[t] + b * taps.weight_stride);
 #pragma GCC unroll 2
       for (int s = 0; s < steps<S>; ++s) {
 #ifdef __AVX512BF16__
@@ -106,8 +104,8 @@ __attribute__((noinline)) void tile(const Taps<S>& taps, typename Packing<S>::C*
                 reinterpret_cast<__m512bh>(_mm512_set1_epi32(x[p * steps<S> + s]));
 #pragma GCC unroll 2
             for (int v = 0; v < kVectors; ++v) {
-              acc[p][v] = reinterpret_cast<Vec<C>>(_mm512_dpbf16_ps(
-                  reinterpret_cast<__m512>(acc[p][v]), weights[v], pair));
+              acc[p][v] = reinterpret_cast<Vec<C>>(
+                  _mm512_dpbf16_ps(reinterpret_cast<__m512>(acc[p][v]), weights[v], pair));
             }
           }
         } else
@@ -162,15 +160,15 @@ struct Tiling {
 
 template <class S>
 std::int64_t packed_bytes(std::int64_t in_channels, std::int64_t out_channels, int taps) {
-  return blocks(in_channels, Packing<S>::block) * blocks(out_channels, out_block<S>) * taps *
-         64 * steps<S> * kVectors;
+  return blocks(in_channels, Packing<S>::block) * blocks(out_channels, out_block<S>) * taps * 64 *
+         steps<S> * kVectors;
 }
 
 // Packs weight[o][i][tap] given by its strides in elements (either channel may be the outer one).
 template <class S>
-void pack(const typename Packing<S>::C* weight, std::int64_t in_channels,
-          std::int64_t out_channels, int taps, std::int64_t in_stride, std::int64_t out_stride,
-          bool reverse_taps, char* packed) {
+void pack(const typename Packing<S>::C* weight, std::int64_t in_channels, std::int64_t out_channels,
+          int taps, std::int64_t in_stride, std::int64_t out_stride, bool reverse_taps,
+          char* packed) {
   using C = typename Packing<S>::C;
   using Element = typename Packing<S>::Element;
   constexpr int L = lanes<C>;

@@ -87,16 +87,40 @@ class StyledConv(nn.Module):
         """Bring ``energy`` [O, I] up to date with the weight."""
         self.energy.copy_(self.weight.square().sum((2, 3)))
 
-    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
-        factor = ops.demodulation(style, self.energy)
-        x = ops.modulated_conv2d(x, self.weight, style, factor, self.up_kernel)
-        if noise is not None:
-            x = x + noise * self.noise_strength
-        return ops.bias_act(x, self.bias, clamp=self.clamp)
+    def forward(
+        self,
+        x: Tensor,
+        style: Tensor,
+        noise: Tensor | None,
+        to_rgb: "ToRGB | None" = None,
+        rgb_style: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The features, and the image that ``to_rgb`` draws of them in the same pass."""
+        x, rgb = ops.modulated_conv2d(
+            x,
+            self.weight,
+            style,
+            ops.demodulation(style, self.energy),
+            noise,
+            None if noise is None else self.noise_strength,
+            self.bias,
+            None if to_rgb is None else to_rgb.weight.flatten(1),
+            rgb_style,
+            self.up_kernel,
+            slope=0.2,
+            gain=math.sqrt(2),
+            clamp=self.clamp,
+        )
+        if to_rgb is not None and rgb is not None:
+            rgb = ops.bias_act(rgb, to_rgb.bias, slope=1, gain=1, clamp=to_rgb.clamp)
+        return x, rgb
 
 
 class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to three channels, without demodulation or activation."""
+    """Modulated 1x1 convolution to three channels, without demodulation or activation.
+
+    The convolution that makes its input also computes it, see `StyledConv`.
+    """
 
     def __init__(self, inputs: int, config: StyleGAN2Config) -> None:
         super().__init__()
@@ -104,10 +128,6 @@ class ToRGB(nn.Module):
         self.affine = _affine(config.latent_dim, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1) / math.sqrt(inputs))
         self.bias = nn.Parameter(torch.zeros(3))
-
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        x = ops.modulated_conv2d(x, self.weight, style)
-        return ops.bias_act(x, self.bias, slope=1, gain=1, clamp=self.clamp)
 
 
 class StyleGAN2(nn.Module):
@@ -207,11 +227,11 @@ class StyleGAN2(nn.Module):
         x = x.expand(len(styles[0]), -1, -1, -1)
         images: list[Tensor] = []
         for index, (style, noise_map) in enumerate(zip(conv_styles, noises, strict=True)):
-            x = self.convs[index](x, style, noise_map)
-            if index % 2 == 0:
-                rgb = self.to_rgbs[index // 2](x, rgb_styles[index // 2])
-                # Half precision would add up the rounding of every resolution.
-                rgb = rgb.to(torch.promote_types(rgb.dtype, torch.float32))
+            draws = index % 2 == 0
+            to_rgb = cast(ToRGB, self.to_rgbs[index // 2]) if draws else None
+            rgb_style = rgb_styles[index // 2] if draws else None
+            x, rgb = self.convs[index](x, style, noise_map, to_rgb, rgb_style)
+            if rgb is not None:
                 if images:
                     rgb = rgb + ops.upfirdn2d(
                         images[-1], self.image_kernel, up=2, padding=(2, 1, 2, 1), gain=4.0

@@ -1,13 +1,8 @@
 """Differentiable operators, each compiled where it can be and with a plain PyTorch twin."""
 
 from styleclip_rt.ops._library import standard_ops
-from styleclip_rt.ops.reference import (
-    bias_act,
-    demodulation,
-    modulated_conv2d,
-    resample_kernel,
-    upfirdn2d,
-)
+from styleclip_rt.ops.modulated_conv2d import modulated_conv2d
+from styleclip_rt.ops.reference import bias_act, demodulation, resample_kernel, upfirdn2d
 
 __all__ = [
     "bias_act",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 PATH = Path(__file__).parents[1] / (
     "libstyleclip_ops.dylib" if sys.platform == "darwin" else "libstyleclip_ops.so"

@@ -1,0 +1,91 @@
+"""StyleGAN2's layer as one operator: modulated convolution to activation, and its RGB share.
+
+Source: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", eq. 1 and 3,
+with the modulation moved from the weight to the activations.
+"""
+
+import torch
+from torch import Tensor
+
+from styleclip_rt.ops import _library, reference
+
+
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    style: Tensor,
+    factor: Tensor | None = None,
+    noise: Tensor | None = None,
+    noise_strength: Tensor | None = None,
+    bias: Tensor | None = None,
+    rgb_weight: Tensor | None = None,
+    rgb_style: Tensor | None = None,
+    up_kernel: Tensor | None = None,
+    slope: float = 1.0,
+    gain: float = 1.0,
+    clamp: float | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """``clamp(gain * leaky_relu(factor * conv(x * style, weight) + noise + bias))`` and its image.
+
+    Args:
+        x: ``[N, I, H, W]``; fastest in channels-last layout.
+        weight: ``[O, I, k, k]``, k 1 or 3, correlated as by conv2d with "same" padding.
+        style: ``[N, I]``, scale of each input channel.
+        factor: ``[N, O]``, scale of each output channel, see `demodulation`.
+        noise, noise_strength: ``[N or 1, 1, H', W']`` times ``[]``, added to every channel.
+        bias: ``[O]``.
+        rgb_weight, rgb_style: ``[3, O]`` and ``[N, O]``: also draw
+            ``rgb_weight @ (rgb_style * result)``.
+        up_kernel: `resample_kernel`, to upsample by two: a transposed convolution of stride 2 and
+            the FIR filter with gain 4, as `reference.modulated_conv2d`; needs k = 3.
+        slope: of the leaky ReLU for negative values; 1 leaves it out.
+        gain, clamp: scale and limit of the result.
+
+    Returns:
+        The result ``[N, O, H', W']`` in the dtype of ``x`` and the image ``[N, 3, H', W']`` in
+        float32 (None without ``rgb_weight``); H' is H, or 2 H with ``up_kernel``. Differentiable
+        twice in every tensor; the compiled kernels serve all but gradients of weights, biases and
+        noise maps, which come from torch's own operators.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or devices that do not fit (compiled op).
+    """
+    if _library.serves("modulated_conv2d", x):
+        result: Tensor
+        image: Tensor
+        result, image = torch.ops.styleclip_rt.modulated_conv2d(
+            x, weight, style, factor, noise, noise_strength, bias, rgb_weight, rgb_style,
+            up_kernel is not None, slope, gain, clamp,
+        )  # fmt: skip
+        return result, None if rgb_weight is None else image
+    return modulated_conv2d_reference(
+        x, weight, style, factor, noise, noise_strength, bias, rgb_weight, rgb_style,
+        up_kernel, slope, gain, clamp,
+    )  # fmt: skip
+
+
+def modulated_conv2d_reference(
+    x: Tensor,
+    weight: Tensor,
+    style: Tensor,
+    factor: Tensor | None = None,
+    noise: Tensor | None = None,
+    noise_strength: Tensor | None = None,
+    bias: Tensor | None = None,
+    rgb_weight: Tensor | None = None,
+    rgb_style: Tensor | None = None,
+    up_kernel: Tensor | None = None,
+    slope: float = 1.0,
+    gain: float = 1.0,
+    clamp: float | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Do what `modulated_conv2d` does with torch's own operators, in any dtype on any device."""
+    x = reference.modulated_conv2d(x, weight, style, factor, up_kernel)
+    if noise is not None and noise_strength is not None:
+        x = x + noise * noise_strength
+    x = reference.bias_act(x, bias, slope, gain, clamp)
+    if rgb_weight is None or rgb_style is None:
+        return x, None
+    image = reference.modulated_conv2d(x, rgb_weight[:, :, None, None], rgb_style)
+    # Half precision would add up the rounding of every resolution.
+    return x, image.to(torch.promote_types(image.dtype, torch.float32))
