@@ -38,6 +38,7 @@ def load() -> bool:
 
 
 _standard_only = False
+_HALVES = {"cpu": torch.bfloat16, "cuda": torch.float16}
 
 
 def available() -> bool:
@@ -57,3 +58,21 @@ def standard_ops() -> Iterator[None]:
         yield
     finally:
         _standard_only = before
+
+
+def devices(op: str) -> frozenset[str]:
+    """The device types that the compiled operator has a kernel for; asked once, at import."""
+    if not load():
+        return frozenset()
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    keys = {"cpu": "CPU", "cuda": "CUDA", "meta": "Meta"}
+    return frozenset(
+        device for device, key in keys.items() if has_kernel(f"styleclip_rt::{op}", key)
+    )
+
+
+def serves(kernels: frozenset[str], x: Tensor) -> bool:
+    """Whether activations like ``x`` go through the operator with those `devices`."""
+    if _standard_only or x.device.type not in kernels:
+        return False
+    return x.dtype in (torch.float32, torch.bfloat16, _HALVES.get(x.device.type))

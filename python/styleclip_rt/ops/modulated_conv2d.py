@@ -9,6 +9,8 @@ from torch import Tensor
 
 from styleclip_rt.ops import _library, reference
 
+_KERNELS = _library.devices("modulated_conv2d")
+
 
 def modulated_conv2d(
     x: Tensor,
@@ -50,7 +52,7 @@ def modulated_conv2d(
     Raises:
         ValueError, TypeError: shapes, dtypes or devices that do not fit (compiled op).
     """
-    if _library.serves("modulated_conv2d", x):
+    if _library.serves(_KERNELS, x):
         result: Tensor
         image: Tensor
         result, image = torch.ops.styleclip_rt.modulated_conv2d(
