@@ -333,7 +333,7 @@ def op_cases() -> list[Case]:
         def layer(x: Tensor) -> Tensor:
             conv = networks.stylegan2(1024).convs[index]
             assert isinstance(conv, StyledConv)
-            y: Tensor = conv(x, style.to(x.dtype), conv.noise.to(x.dtype))
+            y: Tensor = conv(x, style.to(x.dtype), conv.noise.to(x.dtype))[0]
             return y
 
         return layer

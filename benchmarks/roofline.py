@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from styleclip_rt import ops
 from styleclip_rt.models.stylegan2 import StyleGAN2Config
 
 
@@ -75,8 +76,11 @@ def floor_seconds(works: Iterable[Work], peaks: Peaks, dtype: str) -> float:
 
 
 def count_flops(run: Callable[[], object]) -> float:
-    """Floating-point operations in the convolutions and matrix products of one run."""
-    with FlopCounterMode(display=False) as counter:
+    """Floating-point operations in the convolutions and matrix products of one run.
+
+    Counted on standard operators: the counter cannot look into the fused ones.
+    """
+    with ops.standard_ops(), FlopCounterMode(display=False) as counter:
         run()
     return float(counter.get_total_flops())
 

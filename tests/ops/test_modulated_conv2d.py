@@ -117,6 +117,7 @@ def gradients(tensors, up, function, grads, names):
 def test_gradients_equal_the_reference(up, shape, dtype):
     torch.manual_seed(0)
     wide = problem(*shape, up=up)
+    wide["x"] = wide["x"].to(dtype).double()
     names = ["x", "style", "factor", "noise_strength", "rgb_style"]
     made = by_reference(wide, up, 3.0)
     grads = [torch.randn_like(each) for each in made]

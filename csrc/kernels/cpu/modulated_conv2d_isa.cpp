@@ -1,8 +1,8 @@
 // Compiled once for each instruction set; see isa.h.
 #include "modulated_conv2d_isa.h"
 
+#include "rows.h"
 #include "scratch.h"
-#include "tile.h"
 
 namespace styleclip {
 namespace STYLECLIP_ISA {
@@ -16,42 +16,6 @@ template <class C>
 STYLECLIP_INLINE Vec<C> fir(Vec<C> a, Vec<C> b, Vec<C> c, Vec<C> d) {
   return C(kOuter) * (a + d) + C(kInner) * (b + c);
 }
-
-// A side input copied to whole vectors, zeros behind its end.
-template <class C>
-C* padded(C* to, const C* from, std::int64_t count, std::int64_t whole, C missing) {
-  for (std::int64_t i = 0; i < whole; ++i) to[i] = i < count ? (from ? from[i] : missing) : C(0);
-  return to;
-}
-
-// Rows kept by their number, the newest `capacity` of them.
-struct Ring {
-  char* memory;
-  std::int64_t bytes;
-  std::int64_t capacity;
-  char* operator[](std::int64_t row) const {
-    return memory + (row + 8 * capacity) % capacity * bytes;
-  }
-};
-
-// How many rows share one pass over the weights.
-STYLECLIP_INLINE std::int64_t rows_at_once(std::int64_t width, std::int64_t rows) {
-  const std::int64_t wanted = (127 + width) / width;
-  return wanted < rows ? wanted : rows;
-}
-
-template <class S>
-struct Sizes {
-  using C = ComputeOf<S>;
-  static constexpr int L = lanes<C>;
-  explicit Sizes(std::int64_t channels)
-      : channels(channels),
-        blocks(styleclip::STYLECLIP_ISA::blocks(channels, Packing<S>::block)),
-        vectors(blocks * Packing<S>::block / L),
-        out_blocks(styleclip::STYLECLIP_ISA::blocks(channels, out_block<S>)),
-        whole(out_blocks * out_block<S> > vectors * L ? out_blocks * out_block<S> : vectors * L) {}
-  std::int64_t channels, blocks, vectors, out_blocks, whole;
-};
 
 template <class S>
 struct Side {

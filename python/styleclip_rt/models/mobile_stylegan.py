@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.ops.separable_conv2d import haar_idwt2d, separable_conv2d
 
 LEAK = 0.2
 
@@ -38,40 +39,12 @@ class MobileStyleGANConfig:
     draft_channels: int = 64
 
 
-def haar_idwt2d(x: Tensor) -> Tensor:
-    """Inverse 2-D Haar wavelet transform.
-
-    Args:
-        x: [N, 4C, H, W]; channels [0, C) are the low-pass band, then the three detail bands
-            (vertical, horizontal, diagonal) of each channel beside each other.
-
-    Returns:
-        [N, C, 2H, 2W].
-    """
-    n, c4, h, w = x.shape
-    c = c4 // 4
-    low = x[:, :c]
-    vertical, horizontal, diagonal = x[:, c:].reshape(n, c, 3, h, w).unbind(2)
-    top, bottom = low + vertical, low - vertical
-    top_detail, bottom_detail = horizontal + diagonal, horizontal - diagonal
-    quads = torch.stack(
-        (
-            top + top_detail,
-            top - top_detail,
-            bottom + bottom_detail,
-            bottom - bottom_detail,
-        ),
-        dim=2,
-    )
-    return F.pixel_shuffle(quads.reshape(n, 4 * c, h, w) * 0.5, 2)
-
-
 def _scale(x: Tensor, style: Tensor) -> Tensor:
     return x * style[:, :, None, None]
 
 
 class SeparableConv(nn.Module):
-    """Depthwise 3x3, pointwise, noise, bias, leaky ReLU, on an already modulated input."""
+    """Modulation, depthwise 3x3, pointwise, noise, bias, leaky ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, resolution: int) -> None:
         super().__init__()
@@ -81,10 +54,18 @@ class SeparableConv(nn.Module):
         self.pointwise = nn.Conv2d(in_channels, out_channels, 1)
         self.noise = nn.Buffer(torch.zeros(1, 1, resolution, resolution))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, C_in, H, W] -> [N, C_out, H, W]."""
-        # In place is safe: leaky ReLU's gradient needs only the sign of its result.
-        return F.leaky_relu_(self.pointwise(self.depthwise(x)).add_(self.noise), LEAK)
+    def forward(self, x: Tensor, style: Tensor, up_style: Tensor | None = None) -> Tensor:
+        """[N, C_in, H, W] -> [N, C_out, H, W]; with `up_style` through an inverse wavelet."""
+        return separable_conv2d(
+            x,
+            style,
+            up_style,
+            self.depthwise.weight,
+            self.pointwise.weight,
+            self.pointwise.bias,
+            self.noise,
+            LEAK,
+        )
 
 
 class WaveletBlock(nn.Module):
@@ -100,9 +81,8 @@ class WaveletBlock(nn.Module):
 
     def forward(self, x: Tensor, up: Tensor, style1: Tensor, style2: Tensor) -> Tensor:
         """[N, C_in, H, W] and three styles -> [N, C_out, 2H, 2W]."""
-        x = haar_idwt2d(_scale(x, up))
-        x = self.conv1(_scale(x, style1))
-        features: Tensor = self.conv2(_scale(x, style2))
+        x = self.conv1(x, style1, up)
+        features: Tensor = self.conv2(x, style2)
         return features
 
 

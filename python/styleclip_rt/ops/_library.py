@@ -62,13 +62,12 @@ def standard_ops() -> Iterator[None]:
 
 def devices(op: str) -> frozenset[str]:
     """The device types that the compiled operator has a kernel for; asked once, at import."""
-    if not load():
+    name = f"styleclip_rt::{op}"
+    if not load() or not torch._C._dispatch_has_kernel(name):
         return frozenset()
     has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
     keys = {"cpu": "CPU", "cuda": "CUDA", "meta": "Meta"}
-    return frozenset(
-        device for device, key in keys.items() if has_kernel(f"styleclip_rt::{op}", key)
-    )
+    return frozenset(device for device, key in keys.items() if has_kernel(name, key))
 
 
 def serves(kernels: frozenset[str], x: Tensor) -> bool:

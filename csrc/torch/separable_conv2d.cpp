@@ -1,0 +1,397 @@
+// styleclip_rt::separable_conv2d and its gradient: schemas, checks, CPU, Meta, Autograd, Autocast.
+#include "kernels/cpu/separable_conv2d.h"
+
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/leaky_relu.h>
+#include <ATen/ops/pixel_shuffle.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "bands.h"
+#include "checks.h"
+#include "kernels/cpu/modulated_conv2d.h"
+#include "packed_weight.h"
+
+namespace {
+
+using at::Tensor;
+using styleclip::given;
+using styleclip::OptionalTensor;
+using styleclip::wide;
+using styleclip::wide_side;
+
+constexpr const char* kName = "separable_conv2d";
+
+// What the input and the gradients are checked against; the sizes of the depthwise convolution.
+struct Layer {
+  const Tensor& x;
+  const Tensor& style;
+  const OptionalTensor& up_style;
+  const Tensor& depthwise;
+  const Tensor& pointwise;
+  double slope;
+
+  bool up() const { return given(up_style); }
+  c10::SymInt channels() const { return depthwise.sym_size(0); }
+  c10::SymInt outputs() const { return pointwise.sym_size(0); }
+  c10::SymInt height() const { return x.sym_size(2) * (up() ? 2 : 1); }
+  c10::SymInt width() const { return x.sym_size(3) * (up() ? 2 : 1); }
+
+  void check() const {
+    styleclip::check_activations(x, kName);
+    TORCH_CHECK_VALUE(depthwise.dim() == 4 && pointwise.dim() == 4, kName,
+                      " needs weights [C, 1, 3, 3] and [O, C, 1, 1]");
+    const auto n = x.sym_size(0);
+    TORCH_CHECK_VALUE(x.sym_size(1) == channels() * (up() ? 4 : 1), kName, " got ", x.sym_size(1),
+                      " channels for a depthwise convolution of ", channels(),
+                      up() ? " behind a wavelet" : "");
+    styleclip::check_side(x, style, "style", {n, channels()}, kName);
+    styleclip::check_side(x, up_style, "up_style", {n, 4 * channels()}, kName);
+    styleclip::check_side(x, depthwise, "depthwise", {channels(), 1, 3, 3}, kName);
+    styleclip::check_side(x, pointwise, "pointwise", {outputs(), channels(), 1, 1}, kName);
+    TORCH_CHECK_VALUE(slope > 0, kName, " needs a positive slope");
+  }
+
+  void check(const OptionalTensor& bias, const OptionalTensor& noise) const {
+    check();
+    styleclip::check_side(x, bias, "bias", {outputs()}, kName);
+    styleclip::check_side(x, noise, "noise", {1, 1, height(), width()}, kName);
+  }
+
+  void check(const Tensor& grad, const Tensor& y) const {
+    check();
+    const auto n = x.sym_size(0);
+    styleclip::check_side(x, grad, "the gradient", {n, outputs(), height(), width()}, kName);
+    styleclip::check_side(x, y, "y", {n, outputs(), height(), width()}, kName);
+    TORCH_CHECK_TYPE(y.scalar_type() == x.scalar_type(), kName, "_backward: y is ", y.scalar_type(),
+                     ", x is ", x.scalar_type());
+  }
+};
+
+using Gradients = std::tuple<Tensor, Tensor, Tensor>;
+
+// --- CPU ---
+
+template <class S>
+Tensor pack(const Tensor& pointwise, styleclip::PackedFor direction) {
+  using C = typename styleclip::ComputeType<S>::type;
+  const int64_t kind = 8 * static_cast<int64_t>(direction) + sizeof(S);
+  return styleclip::packed_weight(pointwise, kind, [&](const Tensor& from) {
+    const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
+    const int64_t outputs = plain.size(0), inputs = plain.size(1);
+    Tensor packed =
+        at::empty({styleclip::packed_conv_bytes<S>(inputs, outputs, 1, direction)}, at::kByte);
+    styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, 1, direction,
+                            static_cast<char*>(packed.mutable_data_ptr()));
+    return packed;
+  });
+}
+
+// The kernel's view of a layer, and the tensors whose memory it reads.
+template <class S>
+struct Prepared {
+  using C = typename styleclip::ComputeType<S>::type;
+  Tensor x, style, up_style, depthwise, pointwise, bias, noise;
+  styleclip::SeparableConv<S> layer;
+
+  Prepared(const Layer& a, const OptionalTensor& bias_in, const OptionalTensor& noise_in,
+           styleclip::PackedFor direction) {
+    const auto type = a.x.scalar_type();
+    x = a.x.contiguous(at::MemoryFormat::ChannelsLast);
+    style = wide_side(a.style, type);
+    up_style = wide_side(a.up_style, type);
+    depthwise = wide_side(a.depthwise, type);
+    pointwise = pack<S>(a.pointwise, direction);
+    bias = wide_side(bias_in, type);
+    noise = wide_side(noise_in, type);
+    layer = {a.depthwise.size(0),
+             a.pointwise.size(0),
+             x.size(2),
+             x.size(3),
+             static_cast<C>(a.slope),
+             static_cast<const S*>(x.const_data_ptr()),
+             styleclip::pointer<C>(style),
+             styleclip::pointer<C>(up_style),
+             styleclip::pointer<C>(depthwise),
+             static_cast<const char*>(pointwise.const_data_ptr()),
+             styleclip::pointer<C>(bias),
+             styleclip::pointer<C>(noise)};
+  }
+};
+
+template <class S>
+void run_forward(const Layer& a, const OptionalTensor& bias, const OptionalTensor& noise,
+                 const Tensor& y) {
+  const Prepared<S> prepared(a, bias, noise, styleclip::PackedFor::forward);
+  S* to = static_cast<S*>(y.mutable_data_ptr());
+  const styleclip::Bands bands(a.x.size(0), a.x.size(2));
+  bands.each([&](int64_t n, int64_t, int64_t begin, int64_t end) {
+    styleclip::separable_conv2d(prepared.layer, to, n, begin, end);
+  });
+}
+
+template <class S>
+Gradients run_backward(const Layer& a, const Tensor& grad, const Tensor& y, bool need_x) {
+  using C = typename styleclip::ComputeType<S>::type;
+  const auto type = a.x.scalar_type();
+  const Prepared<S> prepared(a, {}, {}, styleclip::PackedFor::backward);
+  const Tensor made = y.contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor from = grad.to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  const int64_t n = a.x.size(0), channels = a.depthwise.size(0);
+  const auto sums = a.x.options().dtype(wide(type));
+  const styleclip::Bands bands(n, a.x.size(2));
+  const int64_t parts = bands.per_sample();
+  Tensor grad_x = need_x ? at::empty(a.x.sizes(), a.x.options(), at::MemoryFormat::ChannelsLast)
+                         : at::empty({0}, a.x.options());
+  Tensor style = at::zeros({n, parts, channels}, sums);
+  Tensor up_style = at::zeros({n, parts, 4 * channels}, sums);
+  bands.each([&](int64_t sample, int64_t band, int64_t begin, int64_t end) {
+    const int64_t at = sample * parts + band;
+    const styleclip::SeparableConvGradients<S> out{
+        static_cast<const S*>(made.const_data_ptr()), static_cast<const S*>(from.const_data_ptr()),
+        need_x ? static_cast<S*>(grad_x.mutable_data_ptr()) : nullptr,
+        style.mutable_data_ptr<C>() + at * channels,
+        up_style.mutable_data_ptr<C>() + at * 4 * channels};
+    styleclip::separable_conv2d_backward(prepared.layer, out, sample, begin, end);
+  });
+  return {grad_x, style.sum(1), a.up() ? up_style.sum(1) : at::empty({0}, sums)};
+}
+
+Tensor empty_output(const Layer& a) {
+  return at::empty_symint({a.x.sym_size(0), a.outputs(), a.height(), a.width()}, a.x.options(),
+                          at::MemoryFormat::ChannelsLast);
+}
+
+Tensor separable_conv2d_cpu(const Tensor& x, const Tensor& style, const OptionalTensor& up_style,
+                            const Tensor& depthwise, const Tensor& pointwise,
+                            const OptionalTensor& bias, const OptionalTensor& noise, double slope) {
+  const Layer layer{x, style, up_style, depthwise, pointwise, slope};
+  layer.check(bias, noise);
+  const Tensor y = empty_output(layer);
+  if (y.numel() == 0) return y;
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      run_forward<float>(layer, bias, noise, y);
+      break;
+    case at::kDouble:
+      run_forward<double>(layer, bias, noise, y);
+      break;
+    default:
+      run_forward<styleclip::BFloat16>(layer, bias, noise, y);
+  }
+  return y;
+}
+
+Gradients separable_conv2d_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& y,
+                                        const Tensor& style, const OptionalTensor& up_style,
+                                        const Tensor& depthwise, const Tensor& pointwise,
+                                        double slope, bool need_x) {
+  const Layer layer{x, style, up_style, depthwise, pointwise, slope};
+  layer.check(grad, y);
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return run_backward<float>(layer, grad, y, need_x);
+    case at::kDouble:
+      return run_backward<double>(layer, grad, y, need_x);
+    default:
+      return run_backward<styleclip::BFloat16>(layer, grad, y, need_x);
+  }
+}
+
+// --- Meta ---
+
+Tensor separable_conv2d_meta(const Tensor& x, const Tensor& style, const OptionalTensor& up_style,
+                             const Tensor& depthwise, const Tensor& pointwise,
+                             const OptionalTensor& bias, const OptionalTensor& noise,
+                             double slope) {
+  const Layer layer{x, style, up_style, depthwise, pointwise, slope};
+  layer.check(bias, noise);
+  return empty_output(layer);
+}
+
+Gradients separable_conv2d_backward_meta(const Tensor& grad, const Tensor& x, const Tensor& y,
+                                         const Tensor& style, const OptionalTensor& up_style,
+                                         const Tensor& depthwise, const Tensor& pointwise,
+                                         double slope, bool need_x) {
+  const Layer layer{x, style, up_style, depthwise, pointwise, slope};
+  layer.check(grad, y);
+  const auto sums = x.options().dtype(wide(x.scalar_type()));
+  return {need_x ? at::empty_symint(x.sym_sizes(), x.options(), at::MemoryFormat::ChannelsLast)
+                 : at::empty({0}, x.options()),
+          at::empty_symint(style.sym_sizes(), sums),
+          layer.up() ? at::empty_symint(up_style->sym_sizes(), sums) : at::empty({0}, sums)};
+}
+
+// --- Autograd ---
+
+Tensor call_forward(const Tensor& x, const Tensor& style, const OptionalTensor& up_style,
+                    const Tensor& depthwise, const Tensor& pointwise, const OptionalTensor& bias,
+                    const OptionalTensor& noise, double slope) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("styleclip_rt::separable_conv2d", "")
+          .typed<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, const Tensor&,
+                        const Tensor&, const OptionalTensor&, const OptionalTensor&, double)>();
+  return op.call(x, style, up_style, depthwise, pointwise, bias, noise, slope);
+}
+
+Gradients call_backward(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& style,
+                        const OptionalTensor& up_style, const Tensor& depthwise,
+                        const Tensor& pointwise, double slope, bool need_x) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("styleclip_rt::separable_conv2d_backward", "")
+          .typed<Gradients(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                           const OptionalTensor&, const Tensor&, const Tensor&, double, bool)>();
+  return op.call(grad, x, y, style, up_style, depthwise, pointwise, slope, need_x);
+}
+
+// The layer in torch's own differentiable operators, for the gradients that no kernel is written
+// for: those of weights, biases and noise maps, and every second derivative.
+Tensor composite(const torch::autograd::variable_list& tensors, double slope) {
+  const Tensor &x = tensors[0], &up_style = tensors[2], &bias = tensors[5], &noise = tensors[6];
+  const auto type = wide(x.scalar_type());
+  const auto column = [&](const Tensor& side) { return side.to(type).unsqueeze(-1).unsqueeze(-1); };
+  Tensor z = x.to(type);
+  if (up_style.defined()) {
+    z = z * column(up_style);
+    const auto c = tensors[3].sym_size(0);
+    const Tensor low = z.slice_symint(1, 0, c);
+    const Tensor details = z.slice_symint(1, c).unflatten_symint(1, {c, 3});
+    const Tensor vertical = details.select(2, 0), horizontal = details.select(2, 1),
+                 diagonal = details.select(2, 2);
+    const Tensor top = low + vertical, bottom = low - vertical;
+    const Tensor quads = at::stack({top + horizontal + diagonal, top - horizontal - diagonal,
+                                    bottom + horizontal - diagonal, bottom - horizontal + diagonal},
+                                   2);
+    z = at::pixel_shuffle(quads.flatten(1, 2) * 0.5, 2);
+  }
+  z = at::conv2d_symint(z * column(tensors[1]), tensors[3].to(type), {},
+                        {c10::SymInt(1), c10::SymInt(1)}, {c10::SymInt(1), c10::SymInt(1)},
+                        {c10::SymInt(1), c10::SymInt(1)}, tensors[3].sym_size(0));
+  z = at::conv2d(z, tensors[4].to(type));
+  if (bias.defined()) z = z + column(bias);
+  if (noise.defined()) z = z + noise.to(type);
+  return at::leaky_relu(z, slope).to(x.scalar_type());
+}
+
+struct SeparableConv2d : torch::autograd::Function<SeparableConv2d> {
+  static constexpr size_t kTensors = 7;  // the saved arguments, in order; y comes last
+
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
+                        const Tensor& style, const OptionalTensor& up_style,
+                        const Tensor& depthwise, const Tensor& pointwise,
+                        const OptionalTensor& bias, const OptionalTensor& noise, double slope) {
+    at::AutoDispatchBelowADInplaceOrView below_autograd;
+    Tensor y = call_forward(x, style, up_style, depthwise, pointwise, bias, noise, slope);
+    const auto plain = [](const OptionalTensor& tensor) { return tensor.value_or(Tensor()); };
+    context->save_for_backward(
+        {x, style, plain(up_style), depthwise, pointwise, plain(bias), plain(noise), y});
+    context->saved_data["slope"] = slope;
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    torch::autograd::variable_list result(8);
+    auto tensors = context->get_saved_variables();
+    const double slope = context->saved_data["slope"].toDouble();
+    // Arguments that were not given have no edge in the graph.
+    const auto wanted = [&](size_t i) {
+      if (!tensors[i].defined()) return false;
+      const auto before = std::count_if(tensors.begin(), tensors.begin() + i,
+                                        [](const Tensor& tensor) { return tensor.defined(); });
+      return context->needs_input_grad(before);
+    };
+    const bool again = at::GradMode::is_enabled();
+    if (again || wanted(3) || wanted(4) || wanted(5) || wanted(6)) {
+      const at::AutoGradMode differentiable(true);
+      torch::autograd::variable_list inputs;
+      std::vector<size_t> places;
+      for (size_t i = 0; i < kTensors; ++i) {
+        if (!wanted(i)) continue;
+        if (!again) tensors[i] = tensors[i].detach().requires_grad_();
+        inputs.push_back(tensors[i]);
+        places.push_back(i);
+      }
+      const auto found = torch::autograd::grad({composite(tensors, slope)}, inputs, {grads[0]},
+                                               again, again, true);
+      for (size_t i = 0; i < found.size(); ++i) result[places[i]] = found[i];
+      return result;
+    }
+    const OptionalTensor up = tensors[2].defined() ? OptionalTensor(tensors[2]) : OptionalTensor();
+    auto [grad_x, style, up_style] = call_backward(grads[0], tensors[0], tensors[7], tensors[1], up,
+                                                   tensors[3], tensors[4], slope, wanted(0));
+    if (wanted(0)) result[0] = grad_x;
+    if (wanted(1)) result[1] = style;
+    if (wanted(2)) result[2] = up_style;
+    return result;
+  }
+};
+
+Tensor separable_conv2d_autograd(const Tensor& x, const Tensor& style,
+                                 const OptionalTensor& up_style, const Tensor& depthwise,
+                                 const Tensor& pointwise, const OptionalTensor& bias,
+                                 const OptionalTensor& noise, double slope) {
+  return SeparableConv2d::apply(x, style, up_style, depthwise, pointwise, bias, noise, slope);
+}
+
+// --- Autocast ---
+
+template <c10::DispatchKey key, at::DeviceType device>
+Tensor separable_conv2d_autocast(const Tensor& x, const Tensor& style,
+                                 const OptionalTensor& up_style, const Tensor& depthwise,
+                                 const Tensor& pointwise, const OptionalTensor& bias,
+                                 const OptionalTensor& noise, double slope) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
+  const Tensor narrow =
+      at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device);
+  return call_forward(narrow, style, up_style, depthwise, pointwise, bias, noise, slope);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(styleclip_rt, library) {
+  library.def(
+      "separable_conv2d(Tensor x, Tensor style, Tensor? up_style, Tensor depthwise, "
+      "Tensor pointwise, Tensor? bias, Tensor? noise, float slope) -> Tensor",
+      {at::Tag::pt2_compliant_tag});
+  library.def(
+      "separable_conv2d_backward(Tensor grad, Tensor x, Tensor y, Tensor style, Tensor? up_style, "
+      "Tensor depthwise, Tensor pointwise, float slope, bool need_x) "
+      "-> (Tensor x, Tensor style, Tensor up_style)",
+      {at::Tag::pt2_compliant_tag});
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, CPU, library) {
+  library.impl("separable_conv2d", separable_conv2d_cpu);
+  library.impl("separable_conv2d_backward", separable_conv2d_backward_cpu);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) {
+  library.impl("separable_conv2d", separable_conv2d_meta);
+  library.impl("separable_conv2d_backward", separable_conv2d_backward_meta);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
+  library.impl("separable_conv2d", separable_conv2d_autograd);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
+  library.impl("separable_conv2d",
+               separable_conv2d_autocast<c10::DispatchKey::AutocastCPU, at::kCPU>);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
+  library.impl("separable_conv2d",
+               separable_conv2d_autocast<c10::DispatchKey::AutocastCUDA, at::kCUDA>);
+}
