@@ -41,8 +41,7 @@ build: $(VENV)/.tools
 # the ops on emulated kernels; needs nvcc but no GPU.
 cuda-check: $(VENV)/.extras $(VENV)/.package
 	STYLECLIP_CUDA=ON $(VENV)/bin/python setup.py build_ext --build-temp build/cuda --build-lib build/cuda/lib
-	$(VENV)/bin/cmake -S csrc/tests -B build/emulated -DCMAKE_BUILD_TYPE=Release -DTORCH_INCLUDE_DIRS="$$($(VENV)/bin/python -c \
-		'from torch.utils import cpp_extension; print(";".join(cpp_extension.include_paths()))')"
+	$(VENV)/bin/cmake -S csrc/tests -B build/emulated -DCMAKE_BUILD_TYPE=Release -DTORCH_PYTHON=$(CURDIR)/$(VENV)/bin/python
 	$(VENV)/bin/cmake --build build/emulated --target emulated_ops --parallel
 	STYLECLIP_EMULATED_CUDA=build/emulated/libemulated_ops.so $(VENV)/bin/python -m pytest tests/gpu
 

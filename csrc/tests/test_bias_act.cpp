@@ -33,7 +33,9 @@ void bias_act_case(int batch, int channels, int pixels, bool channels_last, bool
       [&] { return bias_act_backward(grad.data(), out.data(), grad_x.data(), problem, nullptr); },
       grad_x);
   for (std::size_t i = 0; i < elements; ++i) {
-    const double factor = std::fabs(out[i]) >= clamp ? 0.0 : out[i] > 0 ? 1.5f : 1.5f * 0.2f;
+    const double factor = std::fabs(out[i]) >= rounded<T>(clamp) ? 0.0
+                          : out[i] > 0                           ? 1.5f
+                                                                 : 1.5f * 0.2f;
     check::equal<T>(name + " backward", grad_x[i], grad[i] * factor, std::fabs(grad[i]), 2.0);
   }
 }

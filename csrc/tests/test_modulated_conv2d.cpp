@@ -212,7 +212,7 @@ class LayerCase {
         size += mixed_size * std::fabs(style_[n * case_.channels + c]);
         add(2, n, c, mixed * value, mixed_size * std::fabs(value));
       }
-      const bool free = std::fabs(value) < case_.clamp;
+      const bool free = std::fabs(value) < rounded<T>(case_.clamp);
       const double slope = free ? (value > 0 ? 1.5f : 1.5f * 0.2f) : 0;
       grad *= slope;
       size *= slope;

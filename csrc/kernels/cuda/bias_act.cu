@@ -36,10 +36,11 @@ __global__ void __launch_bounds__(kThreads)
   if (i >= problem.elements) return;
   auto value = load<V>(grad + i);
   const auto result = load<V>(out + i);
+  const float limit = rounded<T>(problem.clamp);
 #pragma unroll
   for (int k = 0; k < V; ++k) {
     const float factor = result[k] > 0 ? problem.gain : problem.gain * problem.slope;
-    value[k] *= fabsf(result[k]) < problem.clamp ? factor : 0.0f;
+    value[k] *= fabsf(result[k]) < limit ? factor : 0.0f;
   }
   store(grad_x + i, value);
 }

@@ -223,6 +223,7 @@ __global__ void __launch_bounds__(kThreads)
       for (int j = 0; j < 3; ++j)
         weight[j] = load_floats<V>(to_rgb.weight + j * channels + channel);
     }
+    const float limit = rounded<T>(activation.clamp);
     const float up = 1.0f / activation.gain, down = up / activation.slope;
     const int first = static_cast<int>(blockIdx.x * cut.steps * groups + threadIdx.x / cut.lanes);
     for (int step = 0; step < cut.steps; ++step) {
@@ -248,7 +249,7 @@ __global__ void __launch_bounds__(kThreads)
           terms.noise == nullptr ? 0.0f : terms.noise[n * noise_stride + pixel];
 #pragma unroll
       for (int k = 0; k < V; ++k) {
-        const bool positive = result[k] > 0, free = fabsf(result[k]) < activation.clamp;
+        const bool positive = result[k] > 0, free = fabsf(result[k]) < limit;
         const float slope = positive ? activation.gain : activation.gain * activation.slope;
         grad[k] *= free ? slope : 0.0f;
         // factor * c, read back from y.

@@ -108,6 +108,12 @@ __device__ __forceinline__ float clamped(float value, float limit) {
   return value < -limit ? -limit : value > limit ? limit : value;
 }
 
+// `value` as T holds it: what is clamped to a limit and stored comes back as this.
+template <class T>
+__device__ __forceinline__ float rounded(float value) {
+  return to_float(from_float<T>(value));
+}
+
 // The sum over the warp, in every lane.
 __device__ __forceinline__ float warp_sum(float value) {
 #pragma unroll
