@@ -82,18 +82,15 @@ def op_rows(peaks: roofline.Peaks) -> Rows:
     rows: Rows = []
 
     def time_op(name: str, dtype: torch.dtype, moved: int, run: Run) -> None:
-        times = milliseconds(run)
-        reached = moved / times["median_ms"] * 1000
-        rows.append(
-            {
-                "op": name,
-                "dtype": str(dtype).removeprefix("torch."),
-                "bytes": moved,
-                "bytes_per_s": reached,
-                "share_of_copy": reached / peaks.copy,
-                **times,
-            }
-        )
+        row: dict[str, Any] = {"op": name, "dtype": str(dtype).removeprefix("torch.")}
+        try:
+            times = milliseconds(run)
+            reached = moved / times["median_ms"] * 1000
+            share = reached / peaks.copy
+            row |= {"bytes": moved, "bytes_per_s": reached, "share_of_copy": share, **times}
+        except Exception as error:  # One op must not take the others with it.
+            row["error"] = f"{type(error).__name__}: {error}"[:500]
+        rows.append(row)
 
     kernel = ops.resample_kernel().cuda()
     bias = torch.linspace(-1, 1, 32, device="cuda")
@@ -348,7 +345,11 @@ def main(arguments: list[str] | None = None) -> Path:
         torch.cuda.empty_cache()
         path.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(results, indent=1))
-    failed = [name for name in parts if "error" in results[name]]
+    failed = [
+        name
+        for name in parts
+        if "error" in results[name] or any("error" in row for row in results[name])
+    ]
     if failed:
         raise SystemExit(f"These parts failed: {', '.join(failed)}; see {path}.")
     return path

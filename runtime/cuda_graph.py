@@ -69,7 +69,8 @@ class CudaGraph(Generic[Outputs]):
     def _record(self, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = [each.detach().clone() for each in inputs]
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other threads, say of a service, may go on using the device meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._outputs = self._function(*self._inputs)
         self._graph = graph
 
