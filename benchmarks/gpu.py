@@ -32,6 +32,7 @@ from styleclip_rt.bundle import Bundle, Manifest
 from styleclip_rt.edit_settings import EditSettings
 from styleclip_rt.edit_step import StepState
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.ops import _library
 
 FOLDER = Path(__file__).parent / "results"
 SIZE = 1024
@@ -80,6 +81,8 @@ def op_rows(peaks: roofline.Peaks) -> Rows:
     """Ops bound by memory, at StyleGAN2's last layers: larger than any cache."""
     compiled: Any = torch.ops.styleclip_rt
     rows: Rows = []
+    if not _library.load():
+        raise RuntimeError("the compiled ops are missing")
 
     def time_op(name: str, dtype: torch.dtype, moved: int, run: Run) -> None:
         row: dict[str, Any] = {"op": name, "dtype": str(dtype).removeprefix("torch.")}
