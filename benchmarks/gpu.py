@@ -333,10 +333,11 @@ def main(arguments: list[str] | None = None) -> Path:
         "edit": edit_rows,
         "step": step_rows,
         "synthesis forward, batch 1": lambda: synthesis_rows(1, "forward", False),
+        "synthesis forward, batch 4": lambda: synthesis_rows(4, "forward", False),
+        # The last, as compiling takes long.
         "synthesis forward + backward, batch 1": lambda: synthesis_rows(
             1, "forward + backward", not options.no_compile
         ),
-        "synthesis forward, batch 4": lambda: synthesis_rows(4, "forward", False),
     }
     bar = tqdm(parts.items(), unit="part")
     for name, part in bar:

@@ -42,7 +42,7 @@ for package in safetensors PIL:pillow tqdm click matplotlib platformdirs request
     }
   fi
 done
-timeout 150 "${pip[@]}" --no-deps --no-build-isolation .
+timeout 200 "${pip[@]}" --no-deps --no-build-isolation .
 "$python" - <<'PY' || exit 1
 import sys
 import torch
@@ -57,7 +57,7 @@ tests=0
 timeout 90 "$python" -m pytest -q -m gpu tests/gpu || tests=$?
 
 echo "== time"
-timeout 230 "$python" -m benchmarks.gpu --out "$out"
+timeout 190 "$python" -m benchmarks.gpu --out "$out"
 if [ "$tests" != 0 ]; then
   echo "gpu_check: the GPU tests FAILED; the times above are of a build that is not right." >&2
 fi
