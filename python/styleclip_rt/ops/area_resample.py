@@ -13,6 +13,8 @@ from torch import Tensor
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.ops import _library
 
+_KERNELS = _library.devices("area_resample")
+
 Crop = tuple[int, int, int, int]
 
 
@@ -43,7 +45,7 @@ def area_resample(
         StyleClipError: the shapes do not fit together.
     """
     out_size, window = _checked(image, size, crop, mean, std)
-    if image.device.type == "cpu" and image.dtype == torch.float32 and _library.available():
+    if image.dtype == torch.float32 and _library.serves(_KERNELS, image):
         op = torch.ops.styleclip_rt.area_resample
         resampled: Tensor = op(image, window, out_size, list(mean or ()), list(std or ()))
         return resampled
