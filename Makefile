@@ -9,11 +9,7 @@ INSTALL := $(PIP) install --quiet --no-build-isolation
 SOURCES := CMakeLists.txt setup.py pyproject.toml README.md \
 	$(shell find csrc python runtime -type f -not -name '*.so' -not -name '*.pyc' -not -path '*.egg-info/*')
 
-<<<<<<< HEAD
-.PHONY: demo test lint benchmark build clean
-=======
-.PHONY: demo test lint build cuda-check clean
->>>>>>> b0e467c (Register the ops on CUDA; capture the edit step as a CUDA graph)
+.PHONY: demo test lint benchmark build cuda-check clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.package
