@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-build-isolation
 SOURCES := CMakeLists.txt setup.py pyproject.toml README.md \
-	$(shell find csrc python runtime -type f -not -name '*.so' -not -name '*.pyc' -not -path '*.egg-info/*')
+	$(shell find csrc python runtime export -type f -not -name '*.so' -not -name '*.pyc' -not -path '*.egg-info/*')
 
 .PHONY: demo test lint benchmark build cuda-check clean
 .NOTPARALLEL:
@@ -55,7 +55,7 @@ $(VENV)/.package: $(SOURCES) | $(VENV)/.tools
 
 $(VENV)/.extras: pyproject.toml | $(VENV)/.tools
 	rm -rf build/lib* build/bdist*
-	$(INSTALL) ".[dev,probes,openvino]"
+	$(INSTALL) ".[dev,probes,openvino,onnx]"
 	touch $(VENV)/.package $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/.tools

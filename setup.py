@@ -108,8 +108,13 @@ setup(
         *find_packages("python"),
         "styleclip_rt.runtime",
         *(f"styleclip_rt.runtime.{name}" for name in find_packages("runtime")),
+        "styleclip_rt.export",
     ],
-    package_dir={"": "python", "styleclip_rt.runtime": "runtime"},
+    package_dir={
+        "": "python",
+        "styleclip_rt.runtime": "runtime",
+        "styleclip_rt.export": "export",
+    },
     ext_modules=[Extension(name, sources=[]) for name in TARGETS],
     cmdclass={"build_ext": CMakeBuild},
 )

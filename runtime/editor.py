@@ -4,74 +4,31 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
-from PIL import Image
 from styleclip_rt.runtime.cuda_graph import CudaGraph
+from styleclip_rt.runtime.results import HISTORY_FIELDS, EditResult
 from torch import Tensor
 from tqdm import tqdm
 
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.devices import choose_device, choose_precision
 from styleclip_rt.edit_settings import (
+    MAX_PROMPT_LENGTH,
     NEUTRAL_PROMPT,
     EditSettings,
     adam_schedule,
     learning_rate_factor,
     loss_weights,
 )
-from styleclip_rt.edit_step import LOSSES, EditStep, StepState
+from styleclip_rt.edit_step import EditStep, StepState
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import to_pil
 from styleclip_rt.views import random_views
-
-MAX_PROMPT_LENGTH = 1000
-HISTORY_FIELDS = (*LOSSES, "lr")
-
-
-@dataclass
-class EditResult:
-    """One edited face.
-
-    Attributes:
-        prompt: what was asked.
-        seed: of the start, None where it was a latent or the mean.
-        image, original: PIL images at full resolution.
-        latent: float32 w+ [1, n_latent, latent_dim], or [1, channels] in StyleSpace.
-        history: one row a step with HISTORY_FIELDS.
-        settings: all that shaped the edit.
-        interrupted: Ctrl-C stopped it; the image is the best so far.
-        known_text: share of the prompt's tokens that CLIP saw in training, None if not recorded.
-        identity: cosine between the identity embeddings of image and original.
-        frames: drafts along the way, if asked for.
-    """
-
-    prompt: str
-    seed: int | None
-    image: Image.Image
-    original: Image.Image
-    latent: Tensor
-    history: list[dict[str, float]]
-    settings: EditSettings
-    interrupted: bool
-    known_text: float | None
-    identity: float
-    frames: list[Image.Image] = field(default_factory=list)
-
-    def save(self, folder: str | Path) -> Path:
-        """Write pictures, latent and parameters into `folder` (made if missing).
-
-        Raises:
-            StyleClipError: the folder cannot be written.
-        """
-        from styleclip_rt.runtime.results import save_result
-
-        return save_result(self, Path(folder))
 
 
 class Editor:

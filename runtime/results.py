@@ -7,21 +7,67 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
+from styleclip_rt.edit_settings import LOSSES, EditSettings
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import comparison, loss_plot, save_png
 
 if TYPE_CHECKING:
-    from styleclip_rt.runtime.editor import EditResult
     from styleclip_rt.runtime.mapper import MappedFace
+    from torch import Tensor
 
 
-def parameters(result: "EditResult") -> dict[str, object]:
+HISTORY_FIELDS = (*LOSSES, "lr")
+
+
+@dataclass
+class EditResult:
+    """One edited face.
+
+    Attributes:
+        prompt: what was asked.
+        seed: of the start, None where it was a latent or the mean.
+        image, original: PIL images at full resolution.
+        latent: float32 w+ [1, n_latent, latent_dim], or [1, channels] in StyleSpace; a NumPy
+            array where an engine without torch made it.
+        history: one row a step with HISTORY_FIELDS.
+        settings: all that shaped the edit.
+        interrupted: Ctrl-C stopped it; the image is the best so far.
+        known_text: share of the prompt's tokens that CLIP saw in training, None if not recorded.
+        identity: cosine between the identity embeddings of image and original.
+        frames: drafts along the way, if asked for.
+    """
+
+    prompt: str
+    seed: int | None
+    image: Image.Image
+    original: Image.Image
+    latent: "Tensor | NDArray[np.float32]"
+    history: list[dict[str, float]]
+    settings: EditSettings
+    interrupted: bool
+    known_text: float | None
+    identity: float
+    frames: list[Image.Image] = field(default_factory=list)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write pictures, latent and parameters into `folder` (made if missing).
+
+        Raises:
+            StyleClipError: the folder cannot be written.
+        """
+        return save_result(self, Path(folder))
+
+
+def parameters(result: EditResult) -> dict[str, object]:
     """All that shaped an edit and how it ended, ready for JSON."""
     return {
         "prompt": result.prompt,
@@ -51,7 +97,7 @@ def check_writable(folder: Path) -> None:
         ) from None
 
 
-def save_result(result: "EditResult", folder: Path) -> Path:
+def save_result(result: EditResult, folder: Path) -> Path:
     """Write original.png, edited.png, comparison.png, loss.png, latent.safetensors, edit.json (and
     frames/ where frames were kept) into `folder`; every file appears whole or not at all.
 
@@ -63,7 +109,7 @@ def save_result(result: "EditResult", folder: Path) -> Path:
         _write_pair(result.original, result.image, result.prompt, known, work)
         save_png(loss_plot(result.history), work / "loss.png", {"styleclip_rt": json.dumps(known)})
         save_file(
-            {"latent": result.latent.contiguous()},
+            {"latent": np.ascontiguousarray(result.latent)},
             work / "latent.safetensors",
             {"space": result.settings.space, "prompt": result.prompt},
         )
@@ -82,7 +128,7 @@ def save_mapped(face: "MappedFace", folder: Path, title: str, known: dict[str, o
     """
     with _appearing_in(folder) as work:
         _write_pair(face.original, face.image, title, known, work)
-        save_file({"latent": face.latent[None].contiguous()}, work / "latent.safetensors")
+        save_file({"latent": np.ascontiguousarray(face.latent[None])}, work / "latent.safetensors")
     return folder
 
 

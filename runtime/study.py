@@ -13,8 +13,8 @@ from pathlib import Path
 from statistics import median
 
 from PIL import Image
-from styleclip_rt.runtime.editor import Editor, EditResult
-from styleclip_rt.runtime.results import check_writable
+from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.results import EditResult, check_writable
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import sample_z

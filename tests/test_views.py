@@ -34,3 +34,8 @@ def test_uniform_numbers_are_those_of_torch() -> None:
     for shape in ((3,), (2, 5), (40,)):
         expected = torch.rand(*shape, generator=generator)
         assert torch.equal(torch.from_numpy(random.uniform(*shape)), expected)
+
+
+def test_normal_numbers_are_those_of_torch_but_for_rounding() -> None:
+    expected = torch.randn(512, generator=torch.Generator().manual_seed(7))
+    torch.testing.assert_close(torch.from_numpy(Random(7).normal(512)), expected, atol=1e-5, rtol=0)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from styleclip_rt.edit_settings import EditSettings
-    from styleclip_rt.runtime.editor import Editor, EditResult
+    from styleclip_rt.runtime.editor import Editor
+    from styleclip_rt.runtime.results import EditResult
 
 __all__ = ["EditResult", "EditSettings", "Editor"]
 __version__ = "0.1.0"
@@ -16,8 +17,12 @@ def __getattr__(name: str) -> Any:
         from styleclip_rt.edit_settings import EditSettings
 
         return EditSettings
-    if name in __all__:
-        from styleclip_rt.runtime import editor
+    if name == "EditResult":
+        from styleclip_rt.runtime.results import EditResult
 
-        return getattr(editor, name)
+        return EditResult
+    if name == "Editor":
+        from styleclip_rt.runtime.editor import Editor
+
+        return Editor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-import platformdirs
 import torch
 from torch import Tensor
 
@@ -31,6 +30,7 @@ from styleclip_rt.checkpoints import (
 )
 from styleclip_rt.directions import LookDirections
 from styleclip_rt.errors import BundleError, StyleClipError
+from styleclip_rt.folders import cache_folder
 from styleclip_rt.latents import unfold
 from styleclip_rt.losses import RegionPrior
 from styleclip_rt.models.arcface import ArcFace
@@ -153,12 +153,6 @@ class Listing:
     name: str
     summary: str
     available: bool
-
-
-def cache_folder() -> Path:
-    """Where bundles lie: the variable STYLECLIP_RT_CACHE, or the user's cache."""
-    chosen = os.environ.get("STYLECLIP_RT_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("styleclip-rt")
 
 
 def list_bundles() -> list[Listing]:

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from styleclip_rt import bundle as bundles
-
 _file = click.Path(path_type=Path)
 
 
@@ -17,6 +15,8 @@ def bundle() -> None:
 @bundle.command("list")
 def list_command() -> None:
     """Show the bundles that are here or can be pulled."""
+    from styleclip_rt import bundle as bundles
+
     for listing in bundles.list_bundles():
         state = "here" if listing.available else "can be pulled"
         click.echo(f"{listing.name}  ({state})\n    {listing.summary}")
@@ -29,6 +29,8 @@ def list_command() -> None:
 @click.option("--identity", type=_file, help="Identity network file that you have already.")
 def pull(name: str, generator: Path | None, clip: Path | None, identity: Path | None) -> None:
     """Fetch the bundle NAME into the cache; files that you give are not fetched."""
+    from styleclip_rt import bundle as bundles
+
     options = {"generator": generator, "clip": clip, "identity": identity}
     folder = bundles.pull(name, {role: path for role, path in options.items() if path is not None})
     click.echo(f"{name} is in {folder}")
@@ -41,5 +43,7 @@ def pull(name: str, generator: Path | None, clip: Path | None, identity: Path | 
 @click.option("--identity", type=_file, help="ArcFace or FaceNet; the package's without it.")
 def create(name: str, generator: Path, clip: Path | None, identity: Path | None) -> None:
     """Make a bundle NAME from files in any known format."""
+    from styleclip_rt import bundle as bundles
+
     folder = bundles.create(name, generator, clip, identity)
     click.echo(f"{name} is in {folder}; use it with --bundle {name}")

@@ -11,6 +11,8 @@ import click
 from styleclip_rt import __version__
 from styleclip_rt.bundle_cli import bundle
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.export_cli import export, verify
+from styleclip_rt.folders import exports_folder
 from styleclip_rt.mapper_cli import dataset, mapper
 from styleclip_rt.training_cli import (
     train_clip,
@@ -27,8 +29,9 @@ def cli() -> None:
     """Edit faces by text."""
 
 
-for group in (bundle, dataset, mapper):
+for group in (bundle, dataset, mapper, export):
     cli.add_command(group)
+cli.add_command(verify)
 for command in (train_draft, train_faces, train_clip, train_id, train_directions):
     bundle.add_command(command)
 
@@ -69,6 +72,8 @@ def _loop_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--clip-loss", "clip", help="absolute or directional.")
 @click.option("--patience", type=int, help="Stop after so many steps without improvement.")
 @click.option("--frames", "frames_every", type=int, default=0, help="Keep a draft every N steps.")
+@click.option("--engine", default="torch", show_default=True, help="torch or onnxruntime.")
+@click.option("--exports", type=click.Path(path_type=Path), help="Folder of the exported files.")
 @_loop_options
 @_engine_options
 def edit(
@@ -78,12 +83,25 @@ def edit(
     mean: bool,
     out: Path,
     frames_every: int,
+    engine: str,
+    exports: Path | None,
     bundle_name: str,
     device: str,
     precision: str,
     **settings: Any,
 ) -> None:
     """Edit a face so that it looks like PROMPT; several prompts or seeds run as one batch."""
+    if engine == "onnxruntime":
+        if latent is not None or mean or frames_every or precision != "auto":
+            raise StyleClipError(
+                "--engine onnxruntime takes --seed, and not --latent, --mean, --frames or "
+                "--precision: use --engine torch for those."
+            )
+        folder = exports_folder(bundle_name) if exports is None else exports
+        _edit_exported(prompts, seeds or (0,), out, folder, device, settings)
+        return
+    if engine != "torch":
+        raise StyleClipError(f"unknown engine {engine!r}: choose torch or onnxruntime.")
     from styleclip_rt.runtime.editor import Editor
     from styleclip_rt.runtime.results import check_writable
 
@@ -113,6 +131,30 @@ def edit(
         click.echo(f"{prompt!r}: {folder / 'comparison.png'}")
     if any(result.interrupted for result in results):
         sys.exit(130)
+
+
+def _edit_exported(
+    prompts: tuple[str, ...],
+    seeds: tuple[int, ...],
+    out: Path,
+    folder: Path,
+    device: str,
+    settings: dict[str, Any],
+) -> None:
+    """Edit with exported graphs; nothing here imports torch."""
+    from styleclip_rt.runtime.exported_editor import ExportedEditor
+    from styleclip_rt.runtime.results import check_writable
+
+    check_writable(out)
+    editor = ExportedEditor(folder, "cpu" if device == "auto" else device)
+    jobs = [(prompt, seed) for prompt in prompts for seed in seeds]
+    for prompt, seed in jobs:
+        result = editor.edit(prompt, seed=seed, progress=True, **settings)
+        target = out if len(jobs) == 1 else out / _folder_name(prompt, seed)
+        result.save(target)
+        click.echo(f"{prompt!r}: {target / 'comparison.png'}")
+        if result.interrupted:
+            sys.exit(130)
 
 
 def _say_how_known(share: float | None) -> None:

@@ -55,5 +55,5 @@ class LookDirections(nn.Module):
         reader, move = share @ self.readers, share @ self.moves
         missing = reading * (share @ known) - share @ self.bias - (p * reader).sum(dim=1)
         slope = (reader * move).sum(dim=1)
-        steps = (missing / slope.clamp_min(1e-6)).clamp(0, LONGEST_MOVE)
+        steps = (missing / slope.clamp_min(1e-6)).clamp(0.0, LONGEST_MOVE)
         return torch.where(slope > 1e-3, steps, 0.0)[:, None] * move

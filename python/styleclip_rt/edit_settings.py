@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from styleclip_rt.errors import StyleClipError
 
+LOSSES = ("total", "clip", "id", "l2", "preserve", "across")
 NEUTRAL_PROMPT = "a face"
 ADAM_BETAS = (0.9, 0.999)
+MAX_PROMPT_LENGTH = 1000
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from styleclip_rt.edit_settings import ADAM_BETAS, EditSettings
+from styleclip_rt.edit_settings import ADAM_BETAS, LOSSES, EditSettings
 from styleclip_rt.latents import Generator, Space
 from styleclip_rt.losses import Preservation, length_across
 from styleclip_rt.models.arcface import ArcFace
@@ -18,7 +18,6 @@ from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.views import apply_views
 
-LOSSES = ("total", "clip", "id", "l2", "preserve", "across")
 ADAM_EPS = 1e-8
 
 

@@ -15,3 +15,7 @@ class CheckpointError(StyleClipError):
 
 class BundleError(StyleClipError):
     """A bundle is unknown, incomplete, or could not be fetched."""
+
+
+class ExportError(StyleClipError):
+    """An exported file is broken, of other weights, or does not do what the network does."""

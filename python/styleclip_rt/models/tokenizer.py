@@ -9,13 +9,15 @@ import html
 from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import ftfy
 import regex
-import torch
-from torch import Tensor
 
 from styleclip_rt.errors import StyleClipError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 START_OF_TEXT = 49406
 END_OF_TEXT = 49407
@@ -42,15 +44,24 @@ _WORD = regex.compile(
 
 def tokenize(
     texts: list[str], context_length: int = CONTEXT_LENGTH, truncate: bool = True
-) -> Tensor:
+) -> "Tensor":
     """Texts -> tokens [N, context_length] int64: start mark, words, end mark, zeros.
 
     A longer text is cut and keeps its end mark; with `truncate=False` it is an error instead.
 
     Raises StyleClipError if a text is empty or, with `truncate=False`, too long.
     """
-    tokens = torch.zeros(len(texts), context_length, dtype=torch.int64)
-    for row, text in zip(tokens, texts, strict=True):
+    import torch
+
+    return torch.tensor(token_rows(texts, context_length, truncate), dtype=torch.int64)
+
+
+def token_rows(
+    texts: list[str], context_length: int = CONTEXT_LENGTH, truncate: bool = True
+) -> list[list[int]]:
+    """`tokenize` without torch: one list of `context_length` ids a text."""
+    rows = []
+    for text in texts:
         ids = encode(text)
         if not ids:
             raise StyleClipError(f"The text {text!r} is empty; say in words what to show.")
@@ -61,8 +72,8 @@ def tokenize(
                 "shorten it."
             )
         ids = [START_OF_TEXT, *ids[:room], END_OF_TEXT]
-        row[: len(ids)] = torch.tensor(ids)
-    return tokens
+        rows.append(ids + [0] * (context_length - len(ids)))
+    return rows
 
 
 def encode(text: str) -> list[int]:

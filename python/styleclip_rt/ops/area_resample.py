@@ -97,7 +97,8 @@ def _checked(
             "area_resample needs a floating-point image of shape [N, C, H, W], "
             f"got {image.dtype} of shape {list(image.shape)}."
         )
-    height, width = image.shape[2:]
+    # Plain numbers even while torch.jit traces, which makes tensors of a shape.
+    height, width = (int(length) for length in image.shape[2:])
     out_size = (size, size) if isinstance(size, int) else (size[0], size[1])
     window = (0, 0, height, width) if crop is None else crop
     top, left, rows, columns = window

@@ -20,12 +20,13 @@ from tqdm import tqdm
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.edit_settings import (
+    LOSSES,
     NEUTRAL_PROMPT,
     EditSettings,
     learning_rate_factor,
     loss_weights,
 )
-from styleclip_rt.edit_step import LOSSES, EditStep, Targets
+from styleclip_rt.edit_step import EditStep, Targets
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.fingerprint import fingerprint
 from styleclip_rt.latents import Generator, fold, rows_of, unfold

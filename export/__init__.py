@@ -1,0 +1,1 @@
+"""Networks and the edit step as files for other runtimes, each verified against eager."""

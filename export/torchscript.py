@@ -1,0 +1,48 @@
+"""Export to TorchScript, by tracing: for libtorch, with or without this package's ops."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from styleclip_rt.export.networks import Network
+from styleclip_rt.export.program import example_inputs, traceable, tracing
+from styleclip_rt.export.verification import Report, describe, verified
+
+from styleclip_rt.errors import StyleClipError
+from styleclip_rt.exported import KEY
+from styleclip_rt.ops import _library
+
+
+def export_torchscript(
+    network: Network, bundle_name: str, path: Path, precision: str = "fp32", fused: bool = False
+) -> Report:
+    """Write `network` to `path`, once it is verified against eager.
+
+    Args:
+        network: of `styleclip_rt.export.table`.
+        bundle_name: whose network, to be found by whoever verifies the file.
+        path: ending in ".ts".
+        precision: "fp32" or "fp16".
+        fused: keep this package's compiled ops; loading then needs its op library.
+
+    Raises:
+        StyleClipError: the network takes a gradient, or compiled ops are asked for and not there.
+        ExportError: the file does not do what the network does, or cannot be written.
+    """
+    if network.has_gradient:
+        raise StyleClipError(
+            f"TorchScript's tracer does not take the gradient in {network.name}: export it to ONNX."
+        )
+    if fused and not _library.load():
+        raise StyleClipError(
+            "this installation has no compiled ops to keep: export the portable flavour."
+        )
+    info = describe(network, bundle_name, precision, "fused" if fused else "portable")
+    chosen = network if precision == "fp32" else network.in_half_precision()
+    with tracing(fused):
+        trace: Any = torch.jit.trace
+        traced = trace(traceable(chosen), example_inputs(chosen), check_trace=False)
+    content = io.BytesIO()
+    torch.jit.save(traced, content, _extra_files={f"{KEY}.json": info.to_json()})
+    return verified(network, path, lambda file: file.write_bytes(content.getvalue()))

@@ -1,0 +1,115 @@
+"""Run exported files: one engine a kind of file, all called alike."""
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from styleclip_rt.errors import ExportError
+from styleclip_rt.exported import ExportInfo
+
+Array = NDArray[Any]
+
+
+class Engine(Protocol):
+    """An exported network, loaded.
+
+    Attributes:
+        info: what the file says of itself.
+    """
+
+    info: ExportInfo
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once: arrays by the names of `info.inputs` -> arrays by those of `info.outputs`."""
+
+
+class Kind(NamedTuple):
+    """A kind of file and what runs it: the class `engine` of `module`, which needs `package`."""
+
+    suffix: str
+    module: str
+    engine: str
+    package: str
+    extra: str
+
+
+KINDS = {
+    "onnxruntime": Kind(".onnx", "onnxruntime", "OnnxRuntimeEngine", "onnxruntime", "onnx"),
+    "torchscript": Kind(".ts", "torchscript", "TorchScriptEngine", "torch", ""),
+}
+
+
+def load(path: str | os.PathLike[str], device: str = "cpu") -> Engine:
+    """Load an exported file with the engine that its suffix names.
+
+    Args:
+        path: made by ``styleclip export``.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ExportError: no such file, a broken one, or its engine is not installed here.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ExportError(f"{path} is not a file: make it with 'styleclip export'.")
+    for name, kind in KINDS.items():
+        if kind.suffix == path.suffix:
+            missing = why_missing(name)
+            if missing:
+                raise ExportError(f"{path.name} needs the engine {name}: {missing}.")
+            module = importlib.import_module(f"{__name__}.{kind.module}")
+            engine: Callable[..., Engine] = getattr(module, kind.engine)
+            return engine(path, device)
+    known = ", ".join(kind.suffix for kind in KINDS.values())
+    raise ExportError(f"{path} has no suffix of an exported file: choose one of {known}.")
+
+
+def why_missing(name: str) -> str:
+    """Why the engine `name` cannot run here, in a few words; empty if it can."""
+    kind = KINDS[name]
+    if importlib.util.find_spec(kind.package) is None:
+        return f"install it with pip install 'styleclip-rt[{kind.extra}]'"
+    module: Any = importlib.import_module(f"{__name__}.{kind.module}")
+    reason: str = module.why_missing()
+    return reason
+
+
+def threads() -> int:
+    """How many threads an engine should take: OMP_NUM_THREADS, or the CPUs given to the process."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def checked(info: ExportInfo, inputs: Mapping[str, Array]) -> list[Array]:
+    """The inputs in the order of the file.
+
+    Raises:
+        ExportError: a missing or surplus input, or one of a wrong dtype or shape.
+    """
+    names = [port.name for port in info.inputs]
+    if sorted(names) != sorted(inputs):
+        raise ExportError(f"{info.network} takes {', '.join(names)}; got {', '.join(inputs)}.")
+    free: dict[str, int] = {}
+    for port in info.inputs:
+        array = inputs[port.name]
+        fits = array.dtype == port.dtype and array.ndim == len(port.shape)
+        for expected, length in zip(port.shape, array.shape, strict=False):
+            if isinstance(expected, str):
+                expected = free.setdefault(expected, length)
+            fits = fits and expected == length
+        if not fits:
+            shape = ", ".join(str(length) for length in port.shape)
+            raise ExportError(
+                f"{info.network} takes {port.name} as {port.dtype} [{shape}]; "
+                f"got {array.dtype} {list(array.shape)}."
+            )
+    return [inputs[name] for name in names]

@@ -1,0 +1,122 @@
+"""``styleclip export`` and ``styleclip verify``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from styleclip_rt.errors import ExportError
+from styleclip_rt.folders import exports_folder
+
+if TYPE_CHECKING:
+    from styleclip_rt.export.verification import Report
+
+
+@click.group()
+def export() -> None:
+    """Write networks and the edit step as files for other runtimes, each verified."""
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True),
+        click.option("--network", "names", multiple=True, help="Only these; repeatable."),
+        click.option("--precision", default="fp32", show_default=True, help="fp32 or fp16."),
+        click.option(
+            "--out", type=click.Path(path_type=Path), help="Folder; the bundle's in the cache."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@export.command()
+@_options
+def onnx(bundle_name: str, names: tuple[str, ...], precision: str, out: Path | None) -> None:
+    """ONNX, of standard operators only (extra: onnx)."""
+    from styleclip_rt.export.onnx import export_onnx
+
+    _export(export_onnx, ".onnx", bundle_name, names, precision, out)
+
+
+@export.command()
+@_options
+@click.option("--fused", is_flag=True, help="Keep this package's compiled ops.")
+def torchscript(
+    bundle_name: str, names: tuple[str, ...], precision: str, out: Path | None, fused: bool
+) -> None:
+    """TorchScript, for libtorch."""
+    from styleclip_rt.export.torchscript import export_torchscript
+
+    suffix = ".fused.ts" if fused else ".ts"
+    _export(export_torchscript, suffix, bundle_name, names, precision, out, fused=fused)
+
+
+def _export(
+    exporter: Callable[..., "Report"],
+    suffix: str,
+    bundle_name: str,
+    names: tuple[str, ...],
+    precision: str,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    from tqdm import tqdm
+
+    from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.export.table import TABLE, build
+
+    bundle = load_bundle(bundle_name)
+    folder = exports_folder(bundle.name) if out is None else out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(
+            f"{folder} cannot be made ({error.strerror}): choose another folder with --out."
+        ) from None
+    marked = suffix if precision == "fp32" else f".{precision}{suffix}"
+    with_edit = suffix == ".onnx" and precision == "fp32"
+    chosen = names or [n for n in TABLE if with_edit or not n.startswith("edit_")]
+    reports = []
+    bar = tqdm(chosen, unit="network")
+    for name in bar:
+        bar.set_description(name)
+        path = folder / f"{name}{marked}"
+        reports.append(exporter(build(bundle, name), bundle.name, path, precision, **options))
+    _show(reports)
+    click.echo(f"\n{len(reports)} files in {folder}")
+
+
+def _show(reports: list["Report"]) -> None:
+    for i, report in enumerate(reports):
+        click.echo(report.table() if i == 0 else "\n".join(report.lines()))
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--bundle", "bundle_name", help="Compare with this bundle, not the file's own.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+def verify(files: tuple[Path, ...], bundle_name: str | None, device: str) -> None:
+    """Compare exported FILES with eager PyTorch on fresh random inputs.
+
+    Exits with 1 when a bound is missed.
+    """
+    from styleclip_rt import engines
+    from styleclip_rt.bundle import Bundle, load_bundle
+    from styleclip_rt.export.table import build
+    from styleclip_rt.export.verification import verify as compare
+
+    bundles: dict[str, Bundle] = {}
+    reports = []
+    for path in files:
+        name = bundle_name or engines.load(path, device).info.bundle
+        if name not in bundles:
+            bundles[name] = load_bundle(name)
+        network = engines.load(path, device).info.network
+        reports.append(compare(build(bundles[name], network), path, device))
+    _show(reports)
+    failed = [report.path.name for report in reports if not report.passed]
+    if failed:
+        click.echo(f"error: bounds missed by {', '.join(failed)}.", err=True)
+        raise SystemExit(1)

@@ -1,0 +1,88 @@
+"""What an exported file says of itself. Needs no torch.
+
+Every file carries one `ExportInfo` as JSON: ONNX in its metadata properties, TorchScript and
+AOTInductor archives as an extra file.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from styleclip_rt.errors import ExportError
+
+FORMAT = "styleclip-rt-export/1"
+KEY = "styleclip_rt"
+"""Under which the JSON is stored."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output.
+
+    Attributes:
+        name: of the tensor in the file.
+        shape: lengths; a dimension that is free at run time has a name instead.
+        dtype: "float32" or "int64".
+        kind: what it is and how its error is measured: "image", "embedding", or "values".
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str = "float32"
+    kind: str = "values"
+
+
+@dataclass(frozen=True)
+class ExportInfo:
+    """What a file holds.
+
+    Attributes:
+        network: its name in the table of `styleclip_rt.export.networks`.
+        bundle: whose network.
+        weights: SHA-256 of the weights that the network was built with.
+        precision: "fp32" or "fp16": of the arithmetic; inputs and outputs are float32 always.
+        flavour: "portable" (standard operators only) or "fused" (needs this package's ops).
+        version: of this package.
+        preprocessing: what the graph does to its inputs before the network proper.
+        inputs, outputs: in order.
+        opset: of ONNX; 0 elsewhere.
+        settings: of the edit that a step was built for; empty elsewhere.
+    """
+
+    network: str
+    bundle: str
+    weights: str
+    precision: str
+    flavour: str
+    version: str
+    preprocessing: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    opset: int = 0
+    settings: Mapping[str, str | float | bool] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text that a file carries."""
+        return json.dumps({"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str | None, path: object) -> "ExportInfo":
+        """Read what `to_json` wrote; `path` is for the message.
+
+        Raises:
+            ExportError: the text is missing or of another format.
+        """
+        try:
+            content = json.loads(text or "")
+            if content.pop("format") != FORMAT:
+                raise ValueError("another format")
+            for side in ("inputs", "outputs"):
+                content[side] = tuple(
+                    Port(**(port | {"shape": tuple(port["shape"])})) for port in content[side]
+                )
+            return cls(**content)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ExportError(
+                f"{path} does not say that it is a {FORMAT} file: give one that 'styleclip export' "
+                "of this version made."
+            ) from None
