@@ -53,7 +53,8 @@ def tokenize(
     """
     import torch
 
-    return torch.tensor(token_rows(texts, context_length, truncate), dtype=torch.int64)
+    rows = token_rows(texts, context_length, truncate)
+    return torch.tensor(rows, dtype=torch.int64).view(len(texts), context_length)
 
 
 def token_rows(
