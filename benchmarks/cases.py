@@ -24,7 +24,7 @@ from benchmarks.timing import Run
 from styleclip_rt import ops
 from styleclip_rt.edit_settings import EditSettings
 from styleclip_rt.models.clip import CLIP, VIT_B_32
-from styleclip_rt.models.mobile_stylegan import MobileStyleGAN, haar_idwt2d
+from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.ops.area_resample import area_resample
@@ -360,7 +360,7 @@ def op_cases() -> list[Case]:
                 1.25 * passes * 32 * pixels, 1024,
             ),
             op(
-                "idwt2d", task, (1, 256, 256, 256), haar_idwt2d,
+                "idwt2d", task, (1, 256, 256, 256), ops.haar_idwt2d,
                 2 * passes * 64 * pixels / 4, 512,
             ),
             op(

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleclip_rt.models.mobile_stylegan import haar_idwt2d
-from styleclip_rt.ops import _library, reference
+from styleclip_rt.ops import _library, haar_idwt2d, reference
 from styleclip_rt.ops.area_resample import area_resample_reference
 
 EMULATED = os.environ.get("STYLECLIP_EMULATED_CUDA")

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.models.mobile_stylegan import haar_idwt2d
+from styleclip_rt.ops import haar_idwt2d
 from tests.tiny import tiny_generator
 
 

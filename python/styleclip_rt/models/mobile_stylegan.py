@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from styleclip_rt import ops
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.ops.separable_conv2d import haar_idwt2d, separable_conv2d
 
 LEAK = 0.2
 
@@ -56,7 +56,7 @@ class SeparableConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, up_style: Tensor | None = None) -> Tensor:
         """[N, C_in, H, W] -> [N, C_out, H, W]; with `up_style` through an inverse wavelet."""
-        return separable_conv2d(
+        return ops.separable_conv2d(
             x,
             style,
             up_style,
@@ -209,7 +209,7 @@ class MobileStyleGAN(nn.Module):
         wavelets: Tensor = self.to_wavelets(_scale(self.features(latent), latent[-1]))
         if resolution == self.resolution // 2:
             return 0.5 * wavelets[:, :3]
-        return haar_idwt2d(wavelets)
+        return ops.haar_idwt2d(wavelets)
 
     def features(self, styles: Sequence[Tensor], resolution: int | None = None) -> Tensor:
         """StyleSpace -> the features [N, C, resolution, resolution] of one block (the last)."""

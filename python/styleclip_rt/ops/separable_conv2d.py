@@ -1,4 +1,4 @@
-"""MobileStyleGAN's layer as one operator, and the inverse wavelet that it upsamples with.
+"""MobileStyleGAN's layer as one operator.
 
 Source: Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for
 High-Fidelity Image Synthesis".
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.ops import _library
+from styleclip_rt.ops.idwt2d import haar_idwt2d_reference
 
 _KERNELS = _library.devices("separable_conv2d")
 
@@ -64,38 +65,10 @@ def separable_conv2d_reference(
 ) -> Tensor:
     """Do what `separable_conv2d` does with torch's own operators, in any dtype on any device."""
     if up_style is not None:
-        x = haar_idwt2d(x * up_style[:, :, None, None])
+        x = haar_idwt2d_reference(x * up_style[:, :, None, None])
     x = F.conv2d(x * style[:, :, None, None], depthwise, padding=1, groups=depthwise.shape[0])
     x = F.conv2d(x, pointwise, bias)
     if noise is not None:
         x = x.add_(noise)
     # In place is safe: leaky ReLU's gradient needs only the sign of its result.
     return F.leaky_relu_(x, slope)
-
-
-def haar_idwt2d(x: Tensor) -> Tensor:
-    """Inverse 2-D Haar wavelet transform.
-
-    Args:
-        x: [N, 4C, H, W]; channels [0, C) are the low-pass band, then the three detail bands
-            (vertical, horizontal, diagonal) of each channel beside each other.
-
-    Returns:
-        [N, C, 2H, 2W].
-    """
-    n, c4, h, w = x.shape
-    c = c4 // 4
-    low = x[:, :c]
-    vertical, horizontal, diagonal = x[:, c:].reshape(n, c, 3, h, w).unbind(2)
-    top, bottom = low + vertical, low - vertical
-    top_detail, bottom_detail = horizontal + diagonal, horizontal - diagonal
-    quads = torch.stack(
-        (
-            top + top_detail,
-            top - top_detail,
-            bottom + bottom_detail,
-            bottom - bottom_detail,
-        ),
-        dim=2,
-    )
-    return F.pixel_shuffle(quads.reshape(n, 4 * c, h, w) * 0.5, 2)
