@@ -130,4 +130,6 @@ def test_info_names_versions(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "info") == 0
-    assert torch.__version__ in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert torch.__version__ in told
+    assert "engine torchscript: yes" in told
