@@ -17,8 +17,8 @@ from styleclip_rt.training.teachers import Teachers
 
 RIDGE = 0.5
 FEWEST_FACES = 8
-# In photographs women wear these, so the plane that splits them off is that of gender.
-WORN_BY_WOMEN = ("lips_red", "lips_pale", "makeup", "no_makeup", "lashes")
+# Colours, which the optimiser finds by itself; their planes are those of gender and of descent.
+WITHOUT = ("lips_red", "lips_pale", "makeup", "no_makeup", "lashes", "skin_dark", "skin_pale")
 
 
 def measure_directions(
@@ -42,8 +42,8 @@ def fit_directions(generator: Generator, w: Tensor, truth: np.ndarray) -> LookDi
         generator: whose latents.
         w: [F, latent_dim].
         truth: int8 [F, len(ATTRIBUTES)] of 1, 0, -1 (unknown: left out). Those that have the look
-            and those that lack it weigh the same in all. WORN_BY_WOMEN, and a look that fewer
-            than FEWEST_FACES have, get no direction.
+            and those that lack it weigh the same in all. WITHOUT, and a look that fewer than
+            FEWEST_FACES have, get no direction.
     """
     axes = Whitening(generator).axes
     inverse = torch.linalg.inv(axes)
@@ -51,7 +51,7 @@ def fit_directions(generator: Generator, w: Tensor, truth: np.ndarray) -> LookDi
     readers = torch.zeros(len(ATTRIBUTES), code.shape[1])
     bias, moves = torch.zeros(len(ATTRIBUTES)), torch.zeros_like(readers)
     for i, name in enumerate(ATTRIBUTES):
-        if name in WORN_BY_WOMEN:
+        if name in WITHOUT:
             continue
         has, lacks = (torch.from_numpy(truth[:, i] == value) for value in (1, 0))
         if has.sum() < FEWEST_FACES or lacks.sum() < FEWEST_FACES:
