@@ -1,8 +1,11 @@
+from typing import cast
+
 import pytest
 import torch
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import SPACES, Space, Whitening, fold, rows_of, sample_z, unfold
+from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 from tests.tiny import tiny_generator
 
 
@@ -49,6 +52,18 @@ def test_frozen_rows_do_not_move(space: str) -> None:
         before, after = list(start.unbind(1)), list(moved.unbind(1))
     for row in range(generator.n_latent):
         assert torch.equal(before[row], after[row]) == (row not in rows)
+
+
+def test_style_space_moves_the_styles_that_its_rows_feed() -> None:
+    """A row of StyleGAN2 feeds a convolution and, every other time, an RGB layer as well."""
+    generator = StyleGAN2(StyleGAN2Config((8, 8, 8, 8), latent_dim=16, n_mlp=1))
+    start = generator.mapping(torch.randn(1, 16))[:, None].repeat(1, generator.n_latent, 1)
+    last = generator.n_latent - 1
+    chosen = Space(generator, "s", start, [last])
+    moved = cast(list[torch.Tensor], chosen.latent(chosen.zero() + 1))
+    changed = [not torch.equal(*pair) for pair in zip(generator.styles(start), moved, strict=True)]
+    assert changed == [row == last for row in generator.style_rows]
+    assert any(changed)
 
 
 def test_seeds_are_independent_of_the_batch() -> None:

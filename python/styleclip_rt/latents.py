@@ -27,6 +27,7 @@ class Generator(Protocol):
     resolution: int
     n_latent: int
     latent_dim: int
+    style_rows: tuple[int, ...]
 
     @property
     def mean_latent(self) -> Tensor: ...
@@ -125,6 +126,7 @@ class Space:
         self.rows, self.whitening = list(rows), whitening
         # On the device once: a step that is captured as a CUDA graph may not copy from the host.
         self._row_index = torch.tensor(self.rows, device=start.device)
+        self._moving = [i for i, row in enumerate(generator.style_rows) if row in self.rows]
         self._p = unfold(start)
         if name == "s":
             with torch.no_grad():
@@ -145,7 +147,7 @@ class Space:
         if self.name == "w+":
             shared = 0 if self.whitening is None else 1
             return self.start.new_zeros(n, shared + len(self.rows), dim)
-        return self.start.new_zeros(n, sum(self._styles[i].shape[1] for i in self.rows))
+        return self.start.new_zeros(n, sum(self._styles[i].shape[1] for i in self._moving))
 
     def toward(self, move: Tensor) -> Tensor:
         """The offset that moves every unfolded latent by `move` [N, latent_dim]; nowhere in a space
@@ -194,8 +196,8 @@ class Space:
 
     def _moved_styles(self, offset: Tensor) -> list[Tensor]:
         styles = list(self._styles)
-        widths = [self._styles[i].shape[1] for i in self.rows]
-        for row, part in zip(self.rows, torch.split(offset, widths, dim=1), strict=True):
-            scale = 1.0 if self._style_scale is None else self._style_scale[row]
-            styles[row] = styles[row] + part * scale
+        widths = [self._styles[i].shape[1] for i in self._moving]
+        for i, part in zip(self._moving, torch.split(offset, widths, dim=1), strict=True):
+            scale = 1.0 if self._style_scale is None else self._style_scale[i]
+            styles[i] = styles[i] + part * scale
         return styles

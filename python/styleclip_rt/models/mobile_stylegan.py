@@ -124,6 +124,7 @@ class MobileStyleGAN(nn.Module):
         self.latent_dim = config.latent_dim
         self.resolution = 2 ** (len(config.channels) + 2)
         self.n_latent = 3 * (len(config.channels) - 1) + 2
+        self.style_rows = tuple(range(self.n_latent))
         first = config.channels[0]
         self.mapping_layers = nn.ModuleList(
             nn.Linear(config.latent_dim, config.latent_dim) for _ in range(config.mapping_layers)

@@ -158,10 +158,9 @@ def _lifts(generator: Generator, rows: list[int], deviations: list[Tensor]) -> l
     probe = torch.eye(dim, device=generator.mean_latent.device)[:, None].expand(-1, count, -1)
     origin = generator.styles(torch.zeros_like(probe[:1]))
     responses = [at - zero for at, zero in zip(generator.styles(probe), origin, strict=True)]
-    of_row = getattr(generator, "style_rows", range(count))
     lifts = []
     for row in rows:
-        mine = [i for i, fed_by in enumerate(of_row) if fed_by == row]
+        mine = [i for i, fed_by in enumerate(generator.style_rows) if fed_by == row]
         response = torch.cat([responses[i] for i in mine], dim=1).double()
         inverse = torch.linalg.pinv(response, rtol=1e-3)
         deviation = torch.cat([deviations[i] for i in mine]).double()
