@@ -24,7 +24,7 @@ from benchmarks.timing import Run
 from styleclip_rt import ops
 from styleclip_rt.edit_settings import EditSettings
 from styleclip_rt.models.clip import CLIP, VIT_B_32
-from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
+from styleclip_rt.models.mobile_stylegan import MobileStyleGAN, SeparableConv
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.ops.area_resample import area_resample
@@ -289,17 +289,22 @@ def _edits(prepare: Callable[[str, str], Run], *others: str) -> dict[str, Callab
     return {name: functools.partial(prepare, *name.split()) for name in names}
 
 
+Layer = Callable[[Any, Tensor, torch.dtype], Tensor]
+"""(module, activation, dtype of what else it takes) -> activation."""
+
+
 def op(
     subject: str,
     task: str,
     shape: tuple[int, int, int, int],
-    function: Callable[[Tensor], Tensor],
+    function: Callable[[Tensor], Tensor] | tuple[Callable[[], nn.Module], Layer],
     moved: float,
     size: int,
     flops: float = 0.0,
     textbook: Callable[[Tensor], Tensor] | None = None,
 ) -> Case:
-    """One operator on a channels-last activation.
+    """One operator on a channels-last activation; or one layer, as its network runs it: for bf16
+    under autocast with ours, and cast as a whole with stock.
 
     ``moved``: numbers read and written at least; ``flops``: in its convolution.
     """
@@ -312,8 +317,14 @@ def op(
         if how == "textbook":
             assert textbook is not None
             return timed(textbook, x)
-        run = timed(function, x)
-        return run if how == "ours" else stock(run)
+        if isinstance(function, tuple):
+            module, layer = function[0](), function[1]
+            if how == "stock":
+                module = copy.deepcopy(module).to(dtype)
+                return stock(timed(lambda x: layer(module, x, dtype), x))
+            run = functools.partial(layer, module, dtype=torch.float32)
+            return timed(autocast(run) if precision == "bf16" else run, x)
+        return timed(function, x) if how == "ours" else stock(timed(function, x))
 
     work = {dtype: [Work(flops, moved * each)] for dtype, each in ELEMENT_SIZES.items()}
     others = ("textbook fp32",) if textbook else ()
@@ -324,19 +335,25 @@ def op_cases() -> list[Case]:
     """Every operator at the size where StyleGAN2 at 1024 px, or MobileStyleGAN, spends most."""
     kernel = ops.resample_kernel()
     bias, pixels = torch.linspace(-1, 1, 32), 1024**2
-    random = torch.Generator().manual_seed(0)
     clip = VIT_B_32
 
-    def styled(index: int, inputs: int) -> Callable[[Tensor], Tensor]:
-        style = 1 + 0.1 * torch.randn(1, inputs, generator=random)
+    def style(channels: int, dtype: torch.dtype) -> Tensor:
+        return torch.linspace(0.5, 1.5, channels).to(dtype)[None]
 
-        def layer(x: Tensor) -> Tensor:
-            conv = networks.stylegan2(1024).convs[index]
-            assert isinstance(conv, StyledConv)
-            y: Tensor = conv(x, style.to(x.dtype), conv.noise.to(x.dtype))[0]
-            return y
+    def styled(index: int) -> tuple[Callable[[], nn.Module], Layer]:
+        def layer(conv: StyledConv, x: Tensor, dtype: torch.dtype) -> Tensor:
+            return conv(x, style(x.shape[1], dtype), conv.noise)[0]
 
-        return layer
+        return lambda: networks.stylegan2(1024).convs[index], layer
+
+    def separable(conv: SeparableConv, x: Tensor, dtype: torch.dtype) -> Tensor:
+        return conv(x, style(x.shape[1], dtype))
+
+    def separable_up(conv: SeparableConv, x: Tensor, dtype: torch.dtype) -> Tensor:
+        return conv(x, style(x.shape[1] // 4, dtype), style(x.shape[1], dtype))
+
+    def last_block() -> Any:
+        return networks.mobile_stylegan().blocks[-1]
 
     def resampled(x: Tensor) -> Tensor:
         pixels: Tensor = area_resample(x, 224, mean=clip.mean, std=clip.std)
@@ -369,14 +386,26 @@ def op_cases() -> list[Case]:
                 textbook=lambda x: clip_pixels(x, clip),
             ),
             op(
-                "styled convolution 32-32", task, (1, 32, 1024, 1024), styled(16, 32),
+                "styled convolution 32-32", task, (1, 32, 1024, 1024), styled(16),
                 4 * 32 * pixels + (5 * 32 * pixels if passes == 2 else 0), 1024,
                 flops=passes * 2 * 9 * 32 * 32 * pixels,
             ),
             op(
-                "styled convolution 64-32, up", task, (1, 64, 512, 512), styled(15, 64),
+                "styled convolution 64-32, up", task, (1, 64, 512, 512), styled(15),
                 3.5 * 32 * pixels + (4.5 * 32 * pixels if passes == 2 else 0), 1024,
                 flops=passes * 2 * 9 * 64 * 32 * pixels / 4,
+            ),
+            op(
+                "separable convolution 64-64", task, (1, 64, 512, 512),
+                (lambda: last_block().conv2, separable),
+                (2 if passes == 1 else 5) * 64 * pixels / 4, 512,
+                flops=passes * 2 * (9 + 64) * 64 * pixels / 4,
+            ),
+            op(
+                "separable convolution 32-64, up", task, (1, 128, 256, 256),
+                (lambda: last_block().conv1, separable_up),
+                (1.5 if passes == 1 else 4) * 64 * pixels / 4, 512,
+                flops=passes * 2 * (9 + 64) * 32 * pixels / 4,
             ),
         ]  # fmt: skip
     return cases

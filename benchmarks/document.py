@@ -229,7 +229,7 @@ Shares of copy above 100% mean that the data stayed in the cache.
 
 def _is_op(case: Results) -> bool:
     return str(case["subject"]).startswith(
-        ("bias_act", "upfirdn2d", "idwt2d", "area_resample", "styled convolution")
+        ("bias_act", "upfirdn2d", "idwt2d", "area_resample", "styled", "separable")
     )
 
 

@@ -108,11 +108,11 @@ def prepare_all(case: Case, bar: "tqdm[Any]") -> tuple[dict[str, Run], Results]:
         try:
             run = prepare()
             output = run()
-        except Exception as error:
+        except Exception as problem:
             # Other engines may be missing or refuse a network: the page says so. Ours may not.
             if not name.startswith(FOREIGN):
                 raise
-            failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            failed[name] = f"{type(problem).__name__}: {problem}".splitlines()[0]
             continue
         runs[name], seconds[name] = run, time.perf_counter() - begin
         exact = output if name == "ours fp32" else exact
@@ -188,13 +188,13 @@ def main(
             for name, make in case.candidates.items()
             if name.startswith(FOREIGN)
         ]
-        with tqdm(prepared, unit="candidate") as bar:
-            for case_name, name, make in bar:
-                bar.set_description(f"{case_name}: {name}")
+        with tqdm(prepared, unit="candidate") as progress:
+            for case_name, name, make in progress:
+                progress.set_description(f"{case_name}: {name}")
                 try:
                     make()()
-                except Exception as error:
-                    tqdm.write(f"{case_name}: {name} failed: {error}")
+                except Exception as problem:
+                    tqdm.write(f"{case_name}: {name} failed: {problem}")
         return
     path = path_for(found, datetime.datetime.now(datetime.timezone.utc).date().isoformat())
     results: Results = {"date": path.stem[-10:], "machine": found, "peaks": {}, "cases": []}
