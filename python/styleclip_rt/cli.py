@@ -53,6 +53,7 @@ def _loop_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--l2", type=float, help="Weight of the distance to the start."),
         click.option("--id", type=float, help="Weight of the identity loss."),
         click.option("--preserve", type=float, help="Weight of what the prompt is not about."),
+        click.option("--lead", type=float, help="How far the start leads to the look, 0 to 2."),
         click.option("--layers", help="Layer groups that may move: coarse,middle,fine."),
         click.option("--draft", type=int, help="Resolution of the loop in px; 0 for full."),
         click.option("--psi", "truncation_psi", type=float, help="Truncation of the start."),
