@@ -30,7 +30,7 @@ def build_wheel(folder, **environment):
     source.mkdir()
     for name in ("setup.py", "pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("csrc", "python", "runtime"):
+    for name in ("csrc", "python", "runtime", "export"):
         built = shutil.ignore_patterns("*.so", "__pycache__", "*.egg-info", "*.safetensors")
         shutil.copytree(ROOT / name, source / name, ignore=built)
     result = subprocess.run(
