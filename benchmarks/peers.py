@@ -3,7 +3,6 @@
 They need the extra ``bench``: ``pip install "styleclip-rt[bench]"``.
 """
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,13 +82,11 @@ def open_vino(
     return lambda: request.infer(feed, share_inputs=True, share_outputs=True)[0]
 
 
-@functools.cache
 def mobile_stylegan_ir() -> Path:
     """MobileStyleGAN's synthesis as its author published it, an OpenVINO IR."""
     folder = CACHE / "random-face"
-    path = folder / "SynthesisNetwork.xml"
+    path = folder / "generator" / "SynthesisNetwork.xml"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        fetched: Path = fetch("ffhq-mobile", folder, {})["generator"]
-        return fetched / path.name
+        path = fetch("ffhq-mobile", folder, {})["generator"] / path.name
     return path
