@@ -17,8 +17,12 @@ from styleclip_rt.training.teachers import Teachers
 
 RIDGE = 0.5
 FEWEST_FACES = 8
-# Colours, which the optimiser finds by itself; their planes are those of gender and of descent.
-WITHOUT = ("lips_red", "lips_pale", "makeup", "no_makeup", "lashes", "skin_dark", "skin_pale")
+# Colours, which the optimiser finds by itself: their planes are those of gender and of descent. And
+# curls: the measure takes cropped hair for curly, and the direction crops it.
+WITHOUT = (
+    *("lips_red", "lips_pale", "makeup", "no_makeup", "lashes", "skin_dark", "skin_pale"),
+    *("hair_curly", "hair_straight"),
+)
 
 
 def measure_directions(
