@@ -430,7 +430,6 @@ def all_cases() -> list[Case]:
         stylegan2(256, 1, BACKWARD, *textbook),
         stylegan2(256, 4, FORWARD, "textbook fp32"),
         stylegan2(256, 4, BACKWARD, "textbook fp32"),
-        stylegan2(1024, 4, FORWARD),
         stylegan2(1024, 4, BACKWARD),
         *(stylegan2_draft(size) for size in (64, 128, 256, 512)),
         judge("CLIP ViT-B/32", FORWARD, 224, networks.clip_vit_b32),

@@ -180,7 +180,7 @@ Measured {results["date"]} on {machine["cpu"]}, {machine["cores"]} cores
 {goal_table(results)}
 Ratios are the median over rounds of the ratio within a round; in each round all candidates take
 their turn, so a slow spell of the machine meets all of them. Every candidate has
-{machine["cores"]} threads and two warm-up rounds at most, one at least.
+{machine["cores"]} threads and one run to warm up, which is not counted.
 
 - **ours**: the package as a user runs it; bf16 is what the editor calls `precision="bf16"`.
 - **stock**: the same networks on PyTorch's own operators, in their best form: modulated
@@ -234,74 +234,67 @@ def _is_op(case: Results) -> bool:
 
 
 def draw(results: Results, path: Path) -> None:
-    """Four panels: StyleGAN2 at 1024, MobileStyleGAN and edits, growth, operators."""
+    """Seconds by candidate in four panels, then growth with size, and the operators' shares."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 11), dpi=110, layout="constrained")
-    grid = figure.subplots(2, 2)
+    figure = Figure(figsize=(14, 15), dpi=110, layout="constrained")
+    grid = figure.subplots(3, 2, height_ratios=(1, 0.9, 1.5))
     cases, peaks = results["cases"], Peaks(**results["peaks"])
-    _bars(grid[0, 0], _wanted(cases, "StyleGAN2", 1024), "StyleGAN2 at 1024 px, one face")
-    edits = _wanted(cases, "MobileStyleGAN", 1024)[:1] + [
-        case for case in cases if case["subject"].startswith("Editing step")
-    ]
-    _bars(grid[0, 1], edits, "MobileStyleGAN at 1024 px; one editing step")
-    _growth(grid[1, 0], cases, peaks)
-    _shares(grid[1, 1], [case for case in cases if _is_op(case)], peaks)
+    found = {(c["subject"], c["task"], c["size"], c["batch"]): c for c in cases}
+    for axes, title, key in (
+        (grid[0, 0], "StyleGAN2 1024, forward", ("StyleGAN2", FORWARD, 1024, 1)),
+        (grid[0, 1], "StyleGAN2 1024, forward + backward", ("StyleGAN2", BACKWARD, 1024, 1)),
+        (
+            grid[1, 0],
+            "Editing step, 1024 px: StyleGAN2, ViT-B/32, IR-SE50",
+            (STEP, "step", 1024, 1),
+        ),
+        (grid[1, 1], "MobileStyleGAN 1024, forward", ("MobileStyleGAN", FORWARD, 1024, 1)),
+    ):
+        _bars(axes, title, found.get(key))
+    _growth(grid[2, 0], cases, peaks)
+    _shares(grid[2, 1], [case for case in cases if _is_op(case)], peaks)
     machine = results["machine"]
     figure.suptitle(
-        f"StyleCLIP-RT on {machine['cpu']}, {machine['cores']} cores, {results['date']}: "
-        "shorter bars are faster"
+        f"StyleCLIP-RT on {machine['cpu']}, {machine['cores']} cores, {results['date']}"
     )
     figure.savefig(path)
-
-
-def _wanted(cases: list[Results], subject: str, size: int) -> list[Results]:
-    return [c for c in cases if (c["subject"], c["size"], c["batch"]) == (subject, size, 1)]
 
 
 def _colour(name: str) -> str:
     return next(colour for key, colour in COLOURS.items() if name.startswith(key))
 
 
-def _bars(axes: Any, cases: list[Results], title: str) -> None:
-    """Medians with the range, fastest below slowest, on a logarithmic axis."""
+def _bars(axes: Any, title: str, case: Results | None) -> None:
+    """Medians with the range, the slowest on top."""
     axes.set_title(title)
-    if not cases:
-        return
-    position, ticks, labels = 0.0, [], []
-    for case in cases:
-        times = times_of(case)
-        for name in sorted(times, key=lambda name: -times[name].median):
-            each = times[name]
-            spread = [[each.median - each.min], [each.max - each.median]]
-            axes.barh(
-                position,
-                each.median,
-                xerr=spread,
-                color=_colour(name),
-                alpha=1.0 if name.endswith("fp32") else 0.7,
-                error_kw={"elinewidth": 1, "ecolor": "0.3"},
-            )
-            axes.text(each.max * 1.05, position, show_seconds(each.median), va="center", fontsize=8)
-            ticks.append(position)
-            labels.append(name)
-            position -= 1
-        axes.text(
-            0.99, position + len(times) - 0.2, _short(case), fontsize=9, fontweight="bold",
-            ha="right", va="bottom", transform=axes.get_yaxis_transform(),
+    if case is None:
+        return _empty(axes)
+    times = times_of(case)
+    names = sorted(times, key=lambda name: times[name].median)
+    for position, name in enumerate(names):
+        each = times[name]
+        axes.barh(
+            position,
+            each.median,
+            xerr=[[each.median - each.min], [each.max - each.median]],
+            color=_colour(name),
+            alpha=1.0 if name.endswith("fp32") else 0.65,
+            error_kw={"elinewidth": 1, "ecolor": "0.3"},
+        )
+        axes.annotate(
+            show_seconds(each.median), (each.max, position), (4, 0),
+            textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
-        position -= 1
-    axes.set_yticks(ticks, labels, fontsize=8)
-    axes.set_xscale("log")
-    axes.margins(x=0.2)
-    axes.set_xlabel("seconds, median and range")
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+    axes.margins(x=0.15)
+    axes.set_xlabel("seconds, median and range; shorter is faster")
     axes.grid(axis="x", alpha=0.3)
 
 
-def _short(case: Results) -> str:
-    if case["task"] in (FORWARD, BACKWARD):
-        return str(case["task"])
-    return f"{case['subject']}, {case['size']} px"
+def _empty(axes: Any) -> None:
+    axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
+    axes.set_axis_off()
 
 
 def _growth(axes: Any, cases: list[Results], peaks: Peaks) -> None:
@@ -315,8 +308,8 @@ def _growth(axes: Any, cases: list[Results], peaks: Peaks) -> None:
     ]
     chosen.sort(key=lambda case: case["size"])
     axes.set_title("StyleGAN2, forward + backward to w+, by size of the image")
-    if not chosen:
-        return
+    if len(chosen) < 2:
+        return _empty(axes)
     sizes = [case["size"] for case in chosen]
     for name, style in (
         ("stock fp32", "-"),
@@ -344,6 +337,9 @@ def _growth(axes: Any, cases: list[Results], peaks: Peaks) -> None:
 
 def _shares(axes: Any, cases: list[Results], peaks: Peaks) -> None:
     labels, position = [], 0
+    axes.set_title("Operators")
+    if not cases:
+        return _empty(axes)
     for case in cases:
         times = times_of(case)
         for offset, name in ((0.3, "stock fp32"), (0.1, "ours fp32"), (-0.1, "stock bf16"),
@@ -358,12 +354,10 @@ def _shares(axes: Any, cases: list[Results], peaks: Peaks) -> None:
                 alpha=1.0 if name.endswith("fp32") else 0.6,
                 label=name if position == 0 else None,
             )
-        labels.append(f"{case['subject']}{'' if case['task'] == FORWARD else ', + backward'}")
+        labels.append(case["subject"] + ("" if case["task"] == FORWARD else ", + backward"))
         position -= 1
     axes.set_yticks(range(0, position, -1), labels, fontsize=8)
     axes.axvline(100, color="0.2", linewidth=1)
     axes.set_xlabel("% of the roofline (measured copy and matmul); longer bars are better")
-    axes.set_title("Operators")
     axes.grid(axis="x", alpha=0.3)
-    if cases:
-        axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right")
