@@ -36,6 +36,7 @@ class Network:
         weights: SHA-256 of all its weights.
         preprocessing: what it does to its inputs before the network proper.
         settings: of the edit, for the graphs of an edit.
+        mapper, prompts: for the networks of a mapper, its name and what it was trained for.
         has_gradient: it takes a gradient inside, which is to become part of the graph.
     """
 
@@ -47,6 +48,8 @@ class Network:
     weights: str
     preprocessing: str = "none"
     settings: Mapping[str, str | float | bool] = field(default_factory=dict)
+    mapper: str = ""
+    prompts: tuple[str, ...] = ()
     has_gradient: bool = False
 
     @property

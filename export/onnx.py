@@ -1,6 +1,7 @@
 """Export to ONNX: standard operators only, one file with its weights inside."""
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +39,19 @@ def export_onnx(network: Network, bundle_name: str, path: Path, precision: str =
     info = describe(network, bundle_name, precision, "portable", opset=OPSET)
     # It lists operators of packages that are not installed, which none of ours are.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    exported: Any = torch.onnx.export(
-        program(network if precision == "fp32" else network.in_half_precision()),
-        (),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=[f"input.{port.name}" for port in network.inputs],
-        output_names=[f"output.{port.name}" for port in network.outputs],
-        verbose=False,
-        # Its rewriting takes an addition of 1e-8 for one of zero, and so divides by zero later.
-        optimize=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exported: Any = torch.onnx.export(
+            program(network if precision == "fp32" else network.in_half_precision()),
+            (),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[f"input.{port.name}" for port in network.inputs],
+            output_names=[f"output.{port.name}" for port in network.outputs],
+            verbose=False,
+            # Its rewriting takes an addition of 1e-8 for one of zero, and so divides by zero later.
+            optimize=False,
+        )
     optimizer.fold_constants(exported.model)
     optimizer.remove_unused_nodes(exported.model)
     model = exported.model_proto

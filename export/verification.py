@@ -113,6 +113,8 @@ def describe(
         outputs=network.outputs,
         opset=opset,
         settings=network.settings,
+        mapper=network.mapper,
+        prompts=network.prompts,
     )
 
 

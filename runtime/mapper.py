@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.fingerprint import fingerprint
 from styleclip_rt.latents import sample_z
-from styleclip_rt.mappers import find
+from styleclip_rt.mappers import find, load_for
 from styleclip_rt.models.mapper import PromptMapper, StyleSpaceMapper
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import to_pil
@@ -72,18 +71,9 @@ class MapperRuntime:
         self.bundle, self.device = bundle, torch.device(device)
         self.generator = bundle.generator.to(self.device)
         files = dict(mappers) if isinstance(mappers, Mapping) else {m: find(m) for m in mappers}
-        mine = fingerprint(self.generator)
-        self.mappers: dict[str, mapper_file.Mapper] = {}
-        for name, path in files.items():
-            mapper, origin = mapper_file.load(path)
-            if origin.generator and origin.generator != mine:
-                raise StyleClipError(
-                    f"the mapper {name!r} was trained for the generator of the bundle "
-                    f"{origin.bundle!r}, not for that of {bundle.name!r}: choose a mapper of this "
-                    "bundle or train one with `styleclip mapper train`."
-                )
-            self._check_shape(name, mapper)
-            self.mappers[name] = mapper.to(self.device)
+        self.mappers = {
+            name: load_for(bundle, path, name).to(self.device) for name, path in files.items()
+        }
 
     @classmethod
     def from_bundle(
@@ -206,20 +196,3 @@ class MapperRuntime:
                 f"it serves only its own prompts: {', '.join(prompts)}."
             )
         return features[-1:]
-
-    def _check_shape(self, name: str, mapper: mapper_file.Mapper) -> None:
-        generator = self.generator
-        if isinstance(mapper, StyleSpaceMapper):
-            fits = mapper.config.channels == tuple(
-                style.shape[1] for style in generator.styles(self.start([0]))
-            )
-        else:
-            fits = (mapper.n_latent, mapper.config.latent_dim) == (
-                generator.n_latent,
-                generator.latent_dim,
-            )
-        if not fits:
-            raise StyleClipError(
-                f"the mapper {name!r} does not fit the latents of {self.bundle.name!r}: "
-                "choose a mapper of this bundle."
-            )

@@ -1,6 +1,7 @@
 """``styleclip export`` and ``styleclip verify``."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True),
         click.option("--network", "names", multiple=True, help="Only these; repeatable."),
+        click.option("--mapper", default="", help="Export this mapper: a shipped one, or a file."),
         click.option("--precision", default="fp32", show_default=True, help="fp32 or fp16."),
         click.option(
             "--out", type=click.Path(path_type=Path), help="Folder; the bundle's in the cache."
@@ -33,24 +35,21 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 @export.command()
 @_options
-def onnx(bundle_name: str, names: tuple[str, ...], precision: str, out: Path | None) -> None:
+def onnx(**options: Any) -> None:
     """ONNX, of standard operators only (extra: onnx)."""
     from styleclip_rt.export.onnx import export_onnx
 
-    _export(export_onnx, ".onnx", bundle_name, names, precision, out)
+    _export(export_onnx, ".onnx", **options)
 
 
 @export.command()
 @_options
 @click.option("--fused", is_flag=True, help="Keep this package's compiled ops.")
-def torchscript(
-    bundle_name: str, names: tuple[str, ...], precision: str, out: Path | None, fused: bool
-) -> None:
+def torchscript(fused: bool, **options: Any) -> None:
     """TorchScript, for libtorch."""
     from styleclip_rt.export.torchscript import export_torchscript
 
-    suffix = ".fused.ts" if fused else ".ts"
-    _export(export_torchscript, suffix, bundle_name, names, precision, out, fused=fused)
+    _export(partial(export_torchscript, fused=fused), ".fused.ts" if fused else ".ts", **options)
 
 
 def _export(
@@ -58,14 +57,15 @@ def _export(
     suffix: str,
     bundle_name: str,
     names: tuple[str, ...],
+    mapper: str,
     precision: str,
     out: Path | None,
-    **options: Any,
 ) -> None:
     from tqdm import tqdm
 
     from styleclip_rt.bundle import load_bundle
-    from styleclip_rt.export.table import TABLE, build
+    from styleclip_rt.export.mappers import MAPPER_NETWORKS
+    from styleclip_rt.export.table import build, networks
 
     bundle = load_bundle(bundle_name)
     folder = exports_folder(bundle.name) if out is None else out
@@ -75,15 +75,18 @@ def _export(
         raise ExportError(
             f"{folder} cannot be made ({error.strerror}): choose another folder with --out."
         ) from None
-    marked = suffix if precision == "fp32" else f".{precision}{suffix}"
-    with_edit = suffix == ".onnx" and precision == "fp32"
-    chosen = names or [n for n in TABLE if with_edit or not n.startswith("edit_")]
+    if precision != "fp32":
+        suffix = f".{precision}{suffix}"
+    chosen = names or networks(bundle, mapper)
+    if not names and (precision != "fp32" or not suffix.endswith(".onnx")):
+        chosen = [name for name in chosen if not name.startswith("edit_")]
     reports = []
     bar = tqdm(chosen, unit="network")
     for name in bar:
         bar.set_description(name)
-        path = folder / f"{name}{marked}"
-        reports.append(exporter(build(bundle, name), bundle.name, path, precision, **options))
+        owner = f"{Path(mapper).stem}." if name in MAPPER_NETWORKS else ""
+        path = folder / f"{owner}{name}{suffix}"
+        reports.append(exporter(build(bundle, name, mapper), bundle.name, path, precision))
     _show(reports)
     click.echo(f"\n{len(reports)} files in {folder}")
 
@@ -96,8 +99,9 @@ def _show(reports: list["Report"]) -> None:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--bundle", "bundle_name", help="Compare with this bundle, not the file's own.")
+@click.option("--mapper", default="", help="Compare with this mapper, not the file's own.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-def verify(files: tuple[Path, ...], bundle_name: str | None, device: str) -> None:
+def verify(files: tuple[Path, ...], bundle_name: str | None, mapper: str, device: str) -> None:
     """Compare exported FILES with eager PyTorch on fresh random inputs.
 
     Exits with 1 when a bound is missed.
@@ -110,11 +114,12 @@ def verify(files: tuple[Path, ...], bundle_name: str | None, device: str) -> Non
     bundles: dict[str, Bundle] = {}
     reports = []
     for path in files:
-        name = bundle_name or engines.load(path, device).info.bundle
+        info = engines.load(path, device).info
+        name = bundle_name or info.bundle
         if name not in bundles:
             bundles[name] = load_bundle(name)
-        network = engines.load(path, device).info.network
-        reports.append(compare(build(bundles[name], network), path, device))
+        network = build(bundles[name], info.network, mapper or info.mapper)
+        reports.append(compare(network, path, device))
     _show(reports)
     failed = [report.path.name for report in reports if not report.passed]
     if failed:

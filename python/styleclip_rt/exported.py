@@ -47,6 +47,8 @@ class ExportInfo:
         inputs, outputs: in order.
         opset: of ONNX; 0 elsewhere.
         settings: of the edit that a step was built for; empty elsewhere.
+        mapper: name of the mapper inside; empty elsewhere.
+        prompts: of that mapper, in the order of the input "prompt".
     """
 
     network: str
@@ -60,6 +62,8 @@ class ExportInfo:
     outputs: tuple[Port, ...]
     opset: int = 0
     settings: Mapping[str, str | float | bool] = field(default_factory=dict)
+    mapper: str = ""
+    prompts: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The text that a file carries."""
@@ -80,6 +84,7 @@ class ExportInfo:
                 content[side] = tuple(
                     Port(**(port | {"shape": tuple(port["shape"])})) for port in content[side]
                 )
+            content["prompts"] = tuple(content["prompts"])
             return cls(**content)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ExportError(

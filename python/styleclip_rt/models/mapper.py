@@ -37,7 +37,9 @@ class MapperNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, width] or [N, rows, width] -> the same shape."""
-        x = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+        # In float32: squares of a half would vanish.
+        square = x.float().square().mean(dim=1, keepdim=True)
+        x = x * torch.rsqrt(square + 1e-8).to(x.dtype)
         for layer in self.layers:
             x = F.leaky_relu(layer(x), LEAK) * 2**0.5
         return x
