@@ -23,7 +23,7 @@ lint: $(VENV)/.extras $(VENV)/.package
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy -p styleclip_rt
-	find csrc -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+	find csrc examples/cpp -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
 
 # Nothing else should run beside it. Takes a quarter of an hour, and goes on where it was stopped.
 benchmark: $(VENV)/.bench $(VENV)/.package

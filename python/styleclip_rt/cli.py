@@ -240,7 +240,8 @@ def info() -> None:
     from styleclip_rt.ops import _library
 
     click.echo(f"styleclip-rt {__version__}, torch {torch.__version__}")
-    click.echo(f"compiled ops: {'yes' if _library.load() else 'no (slower reference ops)'}")
+    compiled = f"yes ({_library.PATH})" if _library.load() else "no (slower reference ops)"
+    click.echo(f"compiled ops: {compiled}")
     click.echo(f"threads: {torch.get_num_threads()}")
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     click.echo(f"CUDA device: {cuda}")
