@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 from styleclip_rt.runtime.cuda_graph import CudaGraph
-from styleclip_rt.runtime.editor import Editor, _Run
+from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.torch_edits import TorchRun
 from torch import Tensor
 from tqdm import tqdm
 
@@ -250,17 +251,17 @@ def step_rows() -> Rows:
 @contextlib.contextmanager
 def without_graphs() -> Any:
     """The editor runs every step as it is."""
-    whole = _Run.step
+    whole = TorchRun.step
 
-    def step(self: _Run, number: int) -> Tensor:
+    def step(self: TorchRun, number: int) -> Tensor:
         self.take_step = self._step
         return whole(self, number)
 
-    _Run.step = step  # type: ignore[method-assign]
+    TorchRun.step = step  # type: ignore[method-assign]
     try:
         yield
     finally:
-        _Run.step = whole  # type: ignore[method-assign]
+        TorchRun.step = whole  # type: ignore[method-assign]
 
 
 def edit_rows() -> Rows:

@@ -1,71 +1,153 @@
-"""The editing loop: from a face and a sentence to the edited face."""
+"""The editing loop: from a face and a sentence to the edited face.
+
+It is the same for every engine, and needs no torch: an engine makes the steps.
+"""
 
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import torch
-from styleclip_rt.runtime.cuda_graph import CudaGraph
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from styleclip_rt.runtime.results import HISTORY_FIELDS, EditResult
-from torch import Tensor
 from tqdm import tqdm
 
-from styleclip_rt.bundle import Bundle, load_bundle
-from styleclip_rt.devices import choose_device, choose_precision
-from styleclip_rt.edit_settings import (
-    MAX_PROMPT_LENGTH,
-    NEUTRAL_PROMPT,
-    EditSettings,
-    adam_schedule,
-    learning_rate_factor,
-    loss_weights,
-)
-from styleclip_rt.edit_step import EditStep, StepState
+from styleclip_rt.edit_settings import MAX_PROMPT_LENGTH, EditSettings, learning_rate_factor
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
-from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.views import random_views
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from styleclip_rt.bundle import Bundle
+
+    Values = Tensor | NDArray[np.float32]
+    """A tensor of the engine torch, an array of any other."""
+
+
+class EditedFace(NamedTuple):
+    """How an edit ended for one face; the fields are those of `EditResult`."""
+
+    image: Image.Image
+    original: Image.Image
+    latent: "Values"
+    identity: float
+
+
+class EditRun(Protocol):
+    """One batched edit, under way in an engine.
+
+    Attributes:
+        known_text: see `EditResult`; one a face.
+    """
+
+    known_text: list[float | None]
+
+    def step(self, step: int) -> "tuple[dict[str, NDArray[np.float32]], Values]":
+        """Judge the faces as they stand and take an Adam step: their LOSSES, [N] each, and the
+        drafts that were judged, [N, 3, H, W], about [0, 1]."""
+
+    def keep(self, which: NDArray[np.bool_]) -> None:
+        """Remember those of the faces [N] that the last step judged."""
+
+    def result(self, kept: bool) -> list[EditedFace]:
+        """The faces as they stand, or those that `keep` remembers."""
+
+
+class EditEngine(Protocol):
+    """What computes edits of one bundle.
+
+    Attributes:
+        settings: those that the bundle was tuned for.
+    """
+
+    settings: EditSettings
+
+    def start(self, seeds: Sequence[int], truncation_psi: float) -> "Values":
+        """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
+
+    def mean_latent(self) -> "NDArray[np.float32]":
+        """w [latent_dim] of the mean face."""
+
+    def draw(self, latent: Any) -> "Values":
+        """w+, as from `start` -> images [N, 3, H, W] in [0, 1] at full size."""
+
+    def begin(
+        self,
+        prompts: Sequence[str],
+        settings: EditSettings,
+        seeds: Sequence[int] | None,
+        latents: "Values | None",
+    ) -> EditRun:
+        """Begin an edit of as many faces as there are prompts.
+
+        Raises:
+            StyleClipError: latents of another shape, or settings that this engine cannot follow.
+        """
 
 
 class Editor:
-    """Edits faces of one bundle; models are loaded and whitened once."""
+    """Edits faces of one bundle; networks are loaded once.
 
-    def __init__(self, bundle: Bundle, device: str = "auto", precision: str = "auto") -> None:
-        self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        self.bundle = bundle
-        self.generator = bundle.generator.to(self.device)
-        self.clip = bundle.clip.to(self.device)
-        self.identity = bundle.identity.to(self.device)
-        self.settings = EditSettings(**_known_settings(dict(bundle.manifest.defaults)))
-        self._whitening: Whitening | None = None
+    Args:
+        bundle: a bundle, its name or folder.
+        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+        precision: of the loop's drafts: "fp32", "bf16", or "auto": bf16 where it is native.
+        engine: "torch", or one that runs exported files without torch: "onnxruntime".
+        exports: folder of the exported files; the bundle's in the cache.
+
+    Raises:
+        StyleClipError: unknown bundle, device, precision or engine, or exported files are missing.
+    """
+
+    def __init__(
+        self,
+        bundle: "Bundle | str" = "ffhq-mobile",
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "torch",
+        exports: str | Path | None = None,
+    ) -> None:
+        self.engine: EditEngine
+        if engine == "torch":
+            from styleclip_rt.runtime.torch_edits import TorchEdits
+
+            self.engine = TorchEdits(bundle, device, precision)
+        else:
+            from styleclip_rt.runtime.exported_edits import ExportedEdits
+
+            name = bundle if isinstance(bundle, str) else bundle.name
+            folder = exports_folder(name) if exports is None else Path(exports)
+            self.engine = ExportedEdits(folder, engine, device, precision)
+        self.settings = self.engine.settings
 
     @classmethod
     def from_bundle(
-        cls, name: str = "ffhq-mobile", device: str = "auto", precision: str = "auto"
+        cls,
+        name: str = "ffhq-mobile",
+        device: str = "auto",
+        precision: str = "auto",
+        engine: str = "torch",
+        exports: str | Path | None = None,
     ) -> "Editor":
         """Load a bundle by name or folder, fetching it on first use where that is possible.
 
-        Args:
-            name: a bundle of `styleclip bundle list`, or the path of one.
-            device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
-            precision: of the loop's drafts: "fp32", "bf16", or "auto": bf16 where it is native.
-
-        Raises:
-            StyleClipError: unknown bundle, device or precision.
+        Arguments and errors are those of the class.
         """
-        return cls(load_bundle(name), device, precision)
+        return cls(name, device, precision, engine, exports)
 
     def edit(
         self,
         prompt: str,
         *,
         seed: int | None = None,
-        latent: Tensor | None = None,
+        latent: "Values | None" = None,
         progress: bool = False,
         frames_every: int = 0,
         **settings: Any,
@@ -95,10 +177,10 @@ class Editor:
         prompts: Sequence[str],
         *,
         seeds: Sequence[int] | None = None,
-        latents: Tensor | None = None,
+        latents: "Values | None" = None,
         progress: bool = False,
         frames_every: int = 0,
-        on_step: Callable[[int, Tensor], None] | None = None,
+        on_step: "Callable[[int, Values], None] | None" = None,
         **settings: Any,
     ) -> list[EditResult]:
         """Edit a batch in one run: prompt i on face i.
@@ -108,7 +190,8 @@ class Editor:
             seeds: one a face; or
             latents: w [N, latent_dim] or w+ [N, n_latent, latent_dim] to start from.
             progress, frames_every, settings: as in `edit`.
-            on_step: called after each step with its number and the drafts [N, 3, H, W] in [0, 1].
+            on_step: called after each step with its number and the drafts [N, 3, H, W], about
+                [0, 1].
 
         Returns:
             one result a prompt, in order: the last step's, as StyleCLIP has it. After Ctrl-C (main
@@ -119,201 +202,51 @@ class Editor:
             StyleClipError: a bad prompt, latent or setting.
         """
         chosen = replace(self.settings, **_known_settings(settings))
-        texts, known_text = self._text_features(prompts)
-        z, start = self._start(len(prompts), seeds, latents, chosen.truncation_psi)
-        run = _Run(self, chosen, texts, z, start)
+        for prompt in prompts:
+            _check_prompt(prompt)
+        if latents is None and (seeds is None or len(seeds) != len(prompts)):
+            raise StyleClipError("give one seed or one latent for each prompt.")
+        run = self.engine.begin(prompts, chosen, seeds, latents)
+        best = np.full(len(prompts), np.inf)
+        since_best = 0
+        history: list[dict[str, NDArray[np.float32]]] = []
+        frames: list[Values] = []
         bar = tqdm(total=chosen.steps, desc=_title(prompts), unit="step", disable=not progress)
-        frames: list[Tensor] = []
         with bar, _interruptible() as interrupted:
             for step in range(chosen.steps):
-                draft = run.step(step)
+                losses, drafts = run.step(step)
+                better = losses["total"] < best
+                run.keep(better)
+                best = np.where(better, losses["total"], best)
+                since_best = 0 if better.any() else since_best + 1
+                rate = chosen.learning_rate * learning_rate_factor(step, chosen.steps)
+                row = losses | {"lr": np.full(len(prompts), rate, np.float32)}
+                history.append({name: row[name] for name in HISTORY_FIELDS})
                 if frames_every and step % frames_every == 0:
-                    frames.append(draft)
+                    frames.append(drafts)
                 if on_step is not None:
-                    on_step(step, draft)
-                row = run.history[-1]
+                    on_step(step, drafts)
                 bar.set_postfix(
-                    {k: f"{float(row[k].mean()):.3f}" for k in ("clip", "id", "l2")}, refresh=False
+                    {k: f"{row[k].mean():.3f}" for k in ("clip", "id", "l2")}, refresh=False
                 )
                 bar.update()
-                if interrupted.is_set() or run.stalled(chosen.patience):
+                if interrupted.is_set() or 0 < chosen.patience <= since_best:
                     break
-        whole = len(run.history) == chosen.steps
-        images, saved = run.result(run.offset if whole else run.best_offset)
-        originals = self.draw(start)
-        similarity = (self._identity(images) * self._identity(originals)).sum(dim=1)
         return [
             EditResult(
                 prompt=prompt,
                 seed=None if seeds is None else seeds[i],
-                image=to_pil(images[i]),
-                original=to_pil(originals[i]),
-                latent=saved[i : i + 1].float().cpu(),
-                history=[{k: float(v[i]) for k, v in row.items()} for row in run.history],
+                **face._asdict(),
+                history=[{k: float(v[i]) for k, v in row.items()} for row in history],
                 settings=chosen,
                 interrupted=interrupted.is_set(),
-                known_text=known_text[i],
-                identity=float(similarity[i]),
+                known_text=run.known_text[i],
                 frames=[to_pil(frame[i]) for frame in frames],
             )
-            for i, prompt in enumerate(prompts)
+            for i, (prompt, face) in enumerate(
+                zip(prompts, run.result(kept=len(history) < chosen.steps), strict=True)
+            )
         ]
-
-    @torch.inference_mode()
-    def draw(self, latent: Tensor | list[Tensor], resolution: int | None = None) -> Tensor:
-        """Draw latents at full size, in float32 and one at a time to bound memory.
-
-        Returns:
-            [N, 3, H, W] in [0, 1].
-        """
-        count = latent.shape[0] if isinstance(latent, Tensor) else latent[0].shape[0]
-        images = []
-        for i in range(count):
-            one = (
-                latent[i : i + 1]
-                if isinstance(latent, Tensor)
-                else [style[i : i + 1] for style in latent]
-            )
-            images.append(self.generator.synthesis(one, resolution))
-        return (torch.cat(images) * 0.5 + 0.5).clamp(0, 1)
-
-    def known_text(self, prompt: str) -> float | None:
-        """Share of a prompt's tokens that the bundle's CLIP saw in training; None if unrecorded."""
-        return self._text_features([prompt])[1][0]
-
-    def whitening(self) -> Whitening:
-        """Statistics of the generator's latents, measured at first use."""
-        if self._whitening is None:
-            self._whitening = Whitening(self.generator)
-        return self._whitening
-
-    def _identity(self, images: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return torch.cat([self.identity.encode(image[None]) for image in images])
-
-    def _start(
-        self,
-        count: int,
-        seeds: Sequence[int] | None,
-        latents: Tensor | None,
-        truncation_psi: float,
-    ) -> tuple[Tensor | None, Tensor]:
-        n_latent, dim = self.generator.n_latent, self.generator.latent_dim
-        if latents is not None:
-            w = latents.detach().float().to(self.device)
-            if w.shape[1:] not in ((dim,), (n_latent, dim)) or w.shape[0] != count:
-                raise StyleClipError(
-                    f"the latent has shape {list(latents.shape)}: this generator takes "
-                    f"[{count}, {dim}] or [{count}, {n_latent}, {dim}]."
-                )
-            z = None
-        else:
-            if seeds is None or len(seeds) != count:
-                raise StyleClipError("give one seed or one latent for each prompt.")
-            z = sample_z(self.generator, seeds)
-            with torch.no_grad():
-                w = self.generator.mapping(z, truncation_psi)
-        if w.dim() == 2:
-            w = w[:, None].repeat(1, n_latent, 1)
-        return z, w
-
-    def _text_features(self, prompts: Sequence[str]) -> tuple[Tensor, list[float | None]]:
-        """Unit text embeddings [N, D] of the prompts, and how well each is known."""
-        for prompt in prompts:
-            if not prompt.strip():
-                raise StyleClipError("the prompt is empty: say how the face should look.")
-            if len(prompt) > MAX_PROMPT_LENGTH:
-                raise StyleClipError(
-                    f"the prompt has {len(prompt)} characters: keep it within {MAX_PROMPT_LENGTH}."
-                )
-        tokens = tokenize([*prompts, NEUTRAL_PROMPT])
-        with torch.no_grad():
-            features = self.clip.encode_text(tokens.to(self.device))
-        known = self.bundle.known_tokens
-        shares: list[float | None] = []
-        for row in tokens[:-1].tolist():
-            words = row[1 : row.index(max(row))]
-            shares.append(
-                None if known is None else sum(t in known for t in words) / max(1, len(words))
-            )
-        return features, shares
-
-
-class _Run:
-    """One batched optimisation: everything constant is computed once, here."""
-
-    def __init__(
-        self,
-        editor: Editor,
-        settings: EditSettings,
-        texts: Tensor,
-        z: Tensor | None,
-        start: Tensor,
-    ) -> None:
-        self.editor, self.settings = editor, settings
-        device = start.device
-        self.edit_step = EditStep(
-            editor.generator, editor.clip, editor.identity, settings, editor.precision
-        )
-        rows = rows_of(editor.generator, settings.layers)
-        whitening = editor.whitening() if settings.whiten else None
-        self.space = Space(editor.generator, settings.space, start, rows, z, whitening)
-        self.take_step = CudaGraph(self._step) if device.type == "cuda" else self._step
-        with torch.no_grad():
-            text, neutral = texts[:-1], texts[-1:]
-            relevance = editor.bundle.relevance(text)
-            offset = self.space.toward(editor.bundle.lead(text, start, settings.lead))
-            self.state = StepState.zero(self.space)._replace(offset=offset)
-            self.targets = self.edit_step.targets(start, text, neutral, relevance)
-        self.weights = torch.tensor(loss_weights(settings), device=device)
-        self.schedule = torch.tensor(adam_schedule(settings), device=device)
-        self.views = torch.from_numpy(
-            random_views(settings.steps, settings.views, settings.view_strength)
-        ).to(device)
-        self.history: list[dict[str, Tensor]] = []
-        self.best_total = torch.full((start.shape[0],), torch.inf, device=device)
-        self.best_offset = self.state.offset
-        self.since_best = 0
-
-    @property
-    def offset(self) -> Tensor:
-        """Where the optimisation stands."""
-        return self.state.offset
-
-    def _step(
-        self, offset: Tensor, mean: Tensor, square: Tensor, schedule: Tensor, views: Tensor
-    ) -> tuple[StepState, dict[str, Tensor], Tensor]:
-        state = StepState(offset, mean, square)
-        return self.edit_step(self.space, state, self.targets, self.weights, schedule, views)
-
-    def step(self, step: int) -> Tensor:
-        """One Adam step; returns the drafts that it judged, [N, 3, H, W] in [0, 1]."""
-        s = self.settings
-        judged = self.state.offset
-        self.state, losses, image = self.take_step(
-            *self.state, self.schedule[step], self.views[step]
-        )
-        self._keep_best(losses["total"], judged)
-        rate = s.learning_rate * learning_rate_factor(step, s.steps)
-        row = losses | {"lr": torch.full_like(losses["total"], rate)}
-        self.history.append({k: row[k].cpu() for k in HISTORY_FIELDS})
-        return image.clamp(0, 1)
-
-    def _keep_best(self, total: Tensor, offset: Tensor) -> None:
-        better = total < self.best_total
-        self.since_best = 0 if bool(better.any()) else self.since_best + 1
-        self.best_total = torch.where(better, total, self.best_total)
-        shape = (-1,) + (1,) * (offset.dim() - 1)
-        self.best_offset = torch.where(better.view(shape), offset, self.best_offset)
-
-    def stalled(self, patience: int) -> bool:
-        """No face of the batch has improved for `patience` steps."""
-        return 0 < patience <= self.since_best
-
-    @torch.no_grad()
-    def result(self, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Full-size images [N, 3, H, W] in [0, 1] and the latents to save."""
-        return self.editor.draw(self.space.latent(offset)), self.space.w_plus(offset)
 
 
 @contextmanager
@@ -342,6 +275,15 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise StyleClipError(f"unknown setting {name!r}: choose from {', '.join(known)}.")
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _check_prompt(prompt: str) -> None:
+    if not prompt.strip():
+        raise StyleClipError("the prompt is empty: say how the face should look.")
+    if len(prompt) > MAX_PROMPT_LENGTH:
+        raise StyleClipError(
+            f"the prompt has {len(prompt)} characters: keep it within {MAX_PROMPT_LENGTH}."
+        )
 
 
 def _title(prompts: Sequence[str]) -> str:

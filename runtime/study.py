@@ -17,7 +17,6 @@ from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.results import EditResult, check_writable
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.latents import sample_z
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import judge
@@ -100,10 +99,8 @@ _originals: dict[int, Face] = {}
 
 def _original(editor: Editor, seed: int) -> Face:
     if seed not in _originals:
-        w = editor.generator.mapping(
-            sample_z(editor.generator, [seed]), editor.settings.truncation_psi
-        )
-        _originals[seed] = Face.read(to_pil(editor.draw(w)[0]))
+        start = editor.engine.start([seed], editor.settings.truncation_psi)
+        _originals[seed] = Face.read(to_pil(editor.engine.draw(start)[0]))
     return _originals[seed]
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from styleclip_rt.runtime import editor as editor_module
+from styleclip_rt.runtime import torch_edits
 
 from styleclip_rt import cli
 from tests.tiny import tiny_bundle
@@ -12,10 +12,10 @@ from tests.tiny import tiny_bundle
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`ffhq-mobile` stands for the tiny bundle; any other name is looked for as usual."""
-    real = editor_module.load_bundle
+    real = torch_edits.load_bundle
     monkeypatch.setenv("STYLECLIP_RT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        editor_module,
+        torch_edits,
         "load_bundle",
         lambda name: tiny_bundle() if name == "ffhq-mobile" else real(name),
     )

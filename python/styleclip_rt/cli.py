@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,6 @@ from styleclip_rt import __version__
 from styleclip_rt.bundle_cli import bundle
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.export_cli import export, verify
-from styleclip_rt.folders import exports_folder
 from styleclip_rt.mapper_cli import dataset, mapper
 from styleclip_rt.training_cli import (
     train_clip,
@@ -21,6 +20,10 @@ from styleclip_rt.training_cli import (
     train_faces,
     train_id,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,7 +76,7 @@ def _loop_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--clip-loss", "clip", help="absolute or directional.")
 @click.option("--patience", type=int, help="Stop after so many steps without improvement.")
 @click.option("--frames", "frames_every", type=int, default=0, help="Keep a draft every N steps.")
-@click.option("--engine", default="torch", show_default=True, help="torch or onnxruntime.")
+@click.option("--engine", default="torch", show_default=True, help="See styleclip info.")
 @click.option("--exports", type=click.Path(path_type=Path), help="Folder of the exported files.")
 @_loop_options
 @_engine_options
@@ -92,35 +95,25 @@ def edit(
     **settings: Any,
 ) -> None:
     """Edit a face so that it looks like PROMPT; several prompts or seeds run as one batch."""
-    if engine == "onnxruntime":
-        if latent is not None or mean or frames_every or precision != "auto":
-            raise StyleClipError(
-                "--engine onnxruntime takes --seed, and not --latent, --mean, --frames or "
-                "--precision: use --engine torch for those."
-            )
-        folder = exports_folder(bundle_name) if exports is None else exports
-        _edit_exported(prompts, seeds or (0,), out, folder, device, settings)
-        return
-    if engine != "torch":
-        raise StyleClipError(f"unknown engine {engine!r}: choose torch or onnxruntime.")
+    # Nothing here imports torch, so that an engine can do without.
+    import numpy as np
+
     from styleclip_rt.runtime.editor import Editor
     from styleclip_rt.runtime.results import check_writable
 
     if sum((bool(seeds), latent is not None, mean)) > 1:
         raise StyleClipError("give only one of --seed, --latent and --mean.")
     check_writable(out)
-    editor = Editor.from_bundle(bundle_name, device, precision)
-    starts: list[int | None] = list(seeds) if seeds else [0]
-    start = None
+    given = None if latent is None else read_latent(latent)
+    editor = Editor.from_bundle(bundle_name, device, precision, engine, exports)
     if mean:
-        start, starts = editor.generator.mean_latent[None], [None]
-    if latent is not None:
-        start, starts = read_latent(latent), [None]
+        given = editor.engine.mean_latent()[None]
+    starts: list[int | None] = list(seeds or (0,)) if given is None else [None]
     jobs = [(prompt, seed) for prompt in prompts for seed in starts]
     results = editor.edit_many(
         [prompt for prompt, _ in jobs],
-        seeds=None if start is not None else [seed for _, seed in jobs if seed is not None],
-        latents=None if start is None else start.repeat(len(jobs), *[1] * (start.dim() - 1)),
+        seeds=None if given is not None else [seed for _, seed in jobs if seed is not None],
+        latents=None if given is None else np.repeat(given, len(jobs), axis=0),
         progress=True,
         frames_every=frames_every,
         **settings,
@@ -132,30 +125,6 @@ def edit(
         click.echo(f"{prompt!r}: {folder / 'comparison.png'}")
     if any(result.interrupted for result in results):
         sys.exit(130)
-
-
-def _edit_exported(
-    prompts: tuple[str, ...],
-    seeds: tuple[int, ...],
-    out: Path,
-    folder: Path,
-    device: str,
-    settings: dict[str, Any],
-) -> None:
-    """Edit with exported graphs; nothing here imports torch."""
-    from styleclip_rt.runtime.exported_editor import ExportedEditor
-    from styleclip_rt.runtime.results import check_writable
-
-    check_writable(out)
-    editor = ExportedEditor(folder, "cpu" if device == "auto" else device)
-    jobs = [(prompt, seed) for prompt in prompts for seed in seeds]
-    for prompt, seed in jobs:
-        result = editor.edit(prompt, seed=seed, progress=True, **settings)
-        target = out if len(jobs) == 1 else out / _folder_name(prompt, seed)
-        result.save(target)
-        click.echo(f"{prompt!r}: {target / 'comparison.png'}")
-        if result.interrupted:
-            sys.exit(130)
 
 
 def _say_how_known(share: float | None) -> None:
@@ -172,17 +141,18 @@ def _folder_name(prompt: str, seed: int | None) -> str:
     return slug if seed is None else f"{slug}-seed{seed}"
 
 
-def read_latent(path: Path) -> Any:
-    """The tensor in a latent.safetensors that an edit saved.
+def read_latent(path: Path) -> "NDArray[np.float32]":
+    """The array in a latent.safetensors that an edit saved.
 
     Raises:
         StyleClipError: the file holds none.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.numpy import load_file
 
     try:
-        return load_file(path)["latent"]
+        latent: NDArray[np.float32] = load_file(path)["latent"]
+        return latent
     except (OSError, SafetensorError, KeyError) as error:
         raise StyleClipError(
             f"{path} is not a latent that an edit saved ({error}): give its latent.safetensors."

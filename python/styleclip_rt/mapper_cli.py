@@ -157,6 +157,8 @@ def apply(
     bundle_name: str,
 ) -> None:
     """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once."""
+    import torch
+
     from styleclip_rt.cli import read_latent
     from styleclip_rt.runtime.mapper import MapperRuntime, Move
     from styleclip_rt.runtime.results import check_writable, save_mapped
@@ -175,7 +177,7 @@ def apply(
     if latent is None:
         starts = runtime.start(seeds or (0,), psi)
     else:
-        starts = read_latent(latent)
+        starts = torch.from_numpy(read_latent(latent))
         if starts.dim() == 2 and starts.shape[1] == runtime.generator.latent_dim:
             starts = starts[:, None].repeat(1, runtime.generator.n_latent, 1)
     known: dict[str, object] = {"bundle": bundle_name, "moves": [vars(move) for move in moves]}

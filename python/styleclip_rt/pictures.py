@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
@@ -21,12 +23,11 @@ _INK = (30, 30, 30)
 _GAP = 8
 
 
-def to_pil(image: "Tensor") -> Image.Image:
+def to_pil(image: "Tensor | NDArray[np.float32]") -> Image.Image:
     """[3, H, W] in [0, 1] -> PIL RGB."""
-    import torch
-
-    pixels = (image.float().clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0)
-    return Image.fromarray(pixels.cpu().numpy())
+    values = image if isinstance(image, np.ndarray) else image.detach().float().cpu().numpy()
+    pixels = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return Image.fromarray(pixels.transpose(1, 2, 0))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from styleclip_rt.export.networks import Network
 from styleclip_rt.export.onnx import OPSET, export_onnx
 from styleclip_rt.export.table import TABLE, build
 from styleclip_rt.export.torchscript import export_torchscript
 from styleclip_rt.export.verification import verify
 from styleclip_rt.runtime.editor import Editor
-from styleclip_rt.runtime.exported_editor import GRAPHS, ExportedEditor
+from styleclip_rt.runtime.exported_edits import GRAPHS
 
 from styleclip_rt import engines
 from styleclip_rt.bundle import Bundle
@@ -63,7 +64,7 @@ def test_the_batch_is_free(bundle: Bundle, exports: Path) -> None:
 
 def test_an_edit_without_torch_is_that_of_the_editor(bundle: Bundle, exports: Path) -> None:
     expected = Editor(bundle, device="cpu", precision="fp32").edit("red hair", seed=3, steps=50)
-    found = ExportedEditor(exports).edit("red hair", seed=3, steps=50)
+    found = Editor(engine="onnxruntime", exports=exports).edit("red hair", seed=3, steps=50)
     assert len(found.history) == 50
     difference = np.abs(expected.latent.numpy() - found.latent)
     assert difference.max() < 1e-2
@@ -74,29 +75,50 @@ def test_an_edit_without_torch_is_that_of_the_editor(bundle: Bundle, exports: Pa
     assert np.abs(pixels[0] - pixels[1]).mean() < 1
 
 
-def test_an_edit_without_torch_imports_none(exports: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", ["--seed=3", "--mean", "--latent"])
+def test_an_edit_without_torch_imports_none(exports: Path, tmp_path: Path, start: str) -> None:
     script = (
         "import sys; from styleclip_rt.cli import cli; "
         "cli.main(sys.argv[1:], standalone_mode=False); "
         "assert 'torch' not in sys.modules"
     )
-    arguments = ["edit", "red hair", "--engine", "onnxruntime", "--exports", str(exports)]
+    if start == "--latent":
+        save_file({"latent": np.ones((1, 16), np.float32)}, tmp_path / "latent.safetensors")
+        start = f"--latent={tmp_path / 'latent.safetensors'}"
+    arguments = ["edit", "red hair", "--engine=onnxruntime", f"--exports={exports}", start]
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments, "--out", str(tmp_path), "--seed", "3"],
+        [sys.executable, "-c", script, *arguments, f"--out={tmp_path / 'out'}", "--frames=2"],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "comparison.png").is_file()
-    assert (tmp_path / "latent.safetensors").is_file()
+    found = {str(path.relative_to(tmp_path / "out")) for path in tmp_path.glob("out/**/*.*")}
+    assert {"comparison.png", "latent.safetensors", "frames/0000.png", "frames/0001.png"} <= found
+
+
+def test_a_batch_without_torch_is_the_single_edits(bundle: Bundle, exports: Path) -> None:
+    editor = Editor(engine="onnxruntime", exports=exports)
+    batch = editor.edit_many(["red hair", "old"], seeds=[1, 2])
+    for result, (prompt, seed) in zip(batch, (("red hair", 1), ("old", 2)), strict=True):
+        np.testing.assert_allclose(result.latent, editor.edit(prompt, seed=seed).latent, atol=1e-5)
+    mean = editor.engine.mean_latent()
+    np.testing.assert_allclose(mean, bundle.generator.mean_latent, atol=1e-6)
 
 
 def test_settings_that_are_built_in_cannot_change(exports: Path) -> None:
-    editor = ExportedEditor(exports)
+    editor = Editor(engine="onnxruntime", exports=exports)
     with pytest.raises(StyleClipError, match="views is built into the exported step as 3"):
         editor.edit("red hair", views=2)
-    with pytest.raises(StyleClipError, match="from 1 to 1000 characters"):
-        editor.edit(" ")
+    with pytest.raises(StyleClipError, match="space is built into the exported step as 'w\\+'"):
+        editor.edit("red hair", space="z")
+    with pytest.raises(StyleClipError, match=r"\[1, 16\] or \[1, 11, 16\]"):
+        editor.edit("red hair", latent=np.zeros((1, 5, 16), np.float32))
+    with pytest.raises(StyleClipError, match="precision of exported files was chosen"):
+        Editor(engine="onnxruntime", exports=exports, precision="bf16")
+    with pytest.raises(StyleClipError, match="hold no gradient"):
+        Editor(engine="torchscript", exports=exports)
+    with pytest.raises(StyleClipError, match="unknown engine 'steam': choose from torch, onnx"):
+        Editor(engine="steam", exports=exports)
 
 
 def test_half_precision_is_near(bundle: Bundle, tmp_path: Path) -> None:
@@ -193,7 +215,7 @@ def test_missing_and_foreign_files(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no suffix of an exported file"):
         engines.load(tmp_path / "a.txt")
     with pytest.raises(ExportError, match=r"clip_text.onnx is missing"):
-        ExportedEditor(tmp_path)
+        Editor(engine="onnxruntime", exports=tmp_path)
 
 
 def test_unknown_names(bundle: Bundle, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from styleclip_rt.runtime.editor import Editor, _Run
+from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.torch_edits import TorchRun
 
 from tests.tiny import tiny_bundle
 
@@ -21,13 +22,13 @@ def test_a_captured_edit_is_the_edit(
     settings = {"space": space, "steps": 8, "views": 1, "preserve": 1.0}
     captured = editor.edit("red hair", seed=3, **settings)
 
-    original = _Run.step
+    original = TorchRun.step
 
-    def eager(self: _Run, step: int) -> torch.Tensor:
+    def eager(self: TorchRun, step: int) -> torch.Tensor:
         self.take_step = self._step
         return original(self, step)
 
-    monkeypatch.setattr(_Run, "step", eager)
+    monkeypatch.setattr(TorchRun, "step", eager)
     plain = editor.edit("red hair", seed=3, **settings)
     torch.testing.assert_close(captured.latent, plain.latent, rtol=1e-2, atol=1e-2)
     for one, two in zip(captured.history, plain.history, strict=True):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from styleclip_rt.runtime.cuda_graph import CudaGraph
-from styleclip_rt.runtime.editor import Editor, _Run
+from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.torch_edits import TorchRun
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
@@ -96,14 +97,14 @@ def test_an_edit_is_the_same_through_a_graph(
     settings = {"space": space, "steps": 7, "views": 2, "preserve": 1.0}
     eager = editor.edit("red hair", seed=3, **settings)
 
-    original = _Run.step
+    original = TorchRun.step
 
-    def captured(self: _Run, step: int) -> Tensor:
+    def captured(self: TorchRun, step: int) -> Tensor:
         if step == 0:
             self.take_step = CudaGraph(self._step)
         return original(self, step)
 
-    monkeypatch.setattr(_Run, "step", captured)
+    monkeypatch.setattr(TorchRun, "step", captured)
     replayed = editor.edit("red hair", seed=3, **settings)
     assert [graph.replays for graph in graphs] == [5]
     assert torch.equal(eager.latent, replayed.latent)
@@ -176,21 +177,23 @@ def test_a_step_stays_on_its_device(
     assert {leaf.device.type for leaf in tree_leaves(outputs)} == {"meta"}
 
 
-def _run_of(editor: Editor, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]) -> _Run:
+def _run_of(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
+) -> TorchRun:
     """The inside of an edit that has made one step."""
-    runs: list[_Run] = []
-    original = _Run.step
+    runs: list[TorchRun] = []
+    original = TorchRun.step
 
-    def kept(self: _Run, step: int) -> Tensor:
+    def kept(self: TorchRun, step: int) -> Tensor:
         runs.append(self)
         return original(self, step)
 
-    monkeypatch.setattr(_Run, "step", kept)
+    monkeypatch.setattr(TorchRun, "step", kept)
     editor.edit("red hair", seed=3, steps=1, **settings)
     return runs[0]
 
 
-def _move(run: _Run, device: str) -> None:
+def _move(run: TorchRun, device: str) -> None:
     """Every network and constant of a run."""
     step = run.edit_step
     for network in (step.generator, step.clip, step.identity):

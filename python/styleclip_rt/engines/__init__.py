@@ -29,8 +29,10 @@ class Engine(Protocol):
 
 
 class Kind(NamedTuple):
-    """A kind of file and what runs it: the class `engine` of `module`, which needs `package`."""
+    """A kind of file, which ``styleclip export COMMAND`` makes, and what runs it: the class
+    `engine` of `module`, which needs `package`."""
 
+    command: str
     suffix: str
     module: str
     engine: str
@@ -39,8 +41,8 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "onnxruntime": Kind(".onnx", "onnxruntime", "OnnxRuntimeEngine", "onnxruntime", "onnx"),
-    "torchscript": Kind(".ts", "torchscript", "TorchScriptEngine", "torch", ""),
+    "onnxruntime": Kind("onnx", ".onnx", "onnxruntime", "OnnxRuntimeEngine", "onnxruntime", "onnx"),
+    "torchscript": Kind("torchscript", ".ts", "torchscript", "TorchScriptEngine", "torch", ""),
 }
 
 
@@ -67,6 +69,32 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Engine:
             return engine(path, device)
     known = ", ".join(kind.suffix for kind in KINDS.values())
     raise ExportError(f"{path} has no suffix of an exported file: choose one of {known}.")
+
+
+def find(folder: Path, network: str, engine: str) -> Path:
+    """The file of a network for an engine; of the flavours portable and fused the latter.
+
+    Args:
+        folder: where ``styleclip export`` put it.
+        network: e.g. "synthesis", or "smiling.mapper" for one of the mapper "smiling".
+        engine: one of KINDS.
+
+    Raises:
+        ExportError: there is none, or no such engine.
+    """
+    if engine not in KINDS:
+        known = ", ".join(("torch", *KINDS))
+        raise ExportError(f"unknown engine {engine!r}: choose from {known}.")
+    kind = KINDS[engine]
+    for flavour in (".fused", ""):
+        path = folder / f"{network}{flavour}{kind.suffix}"
+        if path.is_file():
+            return path
+    mapper = network.rpartition(".")[0]
+    options = f"--mapper {mapper} --out {folder}" if mapper else f"--out {folder}"
+    raise ExportError(
+        f"{path} is missing: make it with 'styleclip export {kind.command} {options}'."
+    )
 
 
 def why_missing(name: str) -> str:

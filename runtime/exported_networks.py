@@ -1,0 +1,88 @@
+"""The exported networks of one bundle, in one folder, as functions of NumPy arrays. No torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from styleclip_rt import engines
+from styleclip_rt.engines import Array, Engine
+from styleclip_rt.errors import ExportError
+from styleclip_rt.random_numbers import Random
+
+
+class ExportedNetworks:
+    """Files of ``styleclip export``, loaded by name; callable from several threads.
+
+    Args:
+        folder: where they lie.
+        names: those to load, e.g. "synthesis"; a network of a mapper is "smiling.mapper".
+        engine: one of `engines.KINDS`.
+        device: "cpu" or "cuda"; "auto" is the CPU.
+
+    Raises:
+        ExportError: a file is missing, broken, or of another bundle than the others.
+    """
+
+    def __init__(
+        self, folder: Path, names: Sequence[str], engine: str, device: str = "auto"
+    ) -> None:
+        self.folder = folder
+        where = "cpu" if device == "auto" else device
+        self._graphs: dict[str, Engine] = {
+            name: engines.load(engines.find(folder, name, engine), where) for name in names
+        }
+        bundles = sorted({graph.info.bundle for graph in self._graphs.values()})
+        if len(bundles) > 1:
+            raise ExportError(
+                f"the files in {folder} are of different bundles ({', '.join(bundles)}): export "
+                "them all again."
+            )
+        self._check_weights("mapping", "synthesis")
+        self._check_weights("edit_start", "edit_step", "edit_latent")
+        self.bundle = bundles[0]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._graphs
+
+    def __getitem__(self, name: str) -> Engine:
+        return self._graphs[name]
+
+    def run(self, network: str, **inputs: Array) -> dict[str, Array]:
+        """What a network makes of `inputs`; see `engines.Engine`."""
+        return self._graphs[network](inputs)
+
+    @property
+    def latent_shape(self) -> tuple[int, int]:
+        """(n_latent, latent_dim) of w+."""
+        (port,) = self._graphs["synthesis"].info.inputs
+        _, rows, dim = port.shape
+        assert isinstance(rows, int) and isinstance(dim, int)
+        return rows, dim
+
+    def start(self, seeds: Sequence[int], truncation_psi: float) -> Array:
+        """float32 w+ [len(seeds), n_latent, latent_dim] of generated faces."""
+        rows, dim = self.latent_shape
+        z = np.stack([Random(seed).normal(dim) for seed in seeds])
+        w = self.run("mapping", z=z, psi=np.array(truncation_psi, np.float32))["w"]
+        return np.repeat(w[:, None], rows, axis=1)
+
+    def mean_latent(self) -> Array:
+        """float32 w [latent_dim]: what truncation to nothing leaves of any face."""
+        mean: Array = self.start([0], 0.0)[0, 0]
+        return mean
+
+    def draw(self, w_plus: Array) -> Array:
+        """w+ -> images [N, 3, H, W] in [0, 1]; one at a time, to bound memory."""
+        images = [
+            self.run("synthesis", w_plus=w_plus[i : i + 1])["image"] for i in range(len(w_plus))
+        ]
+        return np.concatenate([np.clip(image * 0.5 + 0.5, 0, 1) for image in images])
+
+    def _check_weights(self, *names: str) -> None:
+        weights = {self._graphs[name].info.weights for name in names if name in self._graphs}
+        if len(weights) > 1:
+            raise ExportError(
+                f"{', '.join(names)} in {self.folder} were made from different weights: export "
+                "them all again."
+            )
