@@ -5,23 +5,47 @@ of them is small: the gradient of a convolution to its input is a convolution, t
 scatter, that of a mean or a slice a padding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._decomp import core_aten_decompositions
+from torch import Tensor, fx, nn
+from torch._decomp import core_aten_decompositions, get_decompositions
+from torch._dynamo.source import ConstantSource
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn import functional as F
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 aten = torch.ops.aten
 
 
-def trace_gradient(module: nn.Module, inputs: tuple[Tensor, ...]) -> nn.Module:
-    """The operators that `module` runs on tensors shaped like `inputs`, gradient and all."""
-    table = core_aten_decompositions() | DECOMPOSITIONS
-    trace = make_fx(module, table, tracing_mode="fake", _allow_non_fake_inputs=True)
-    traced = trace(*inputs)
+def trace_gradient(
+    module: nn.Module, inputs: tuple[Tensor, ...], free: Sequence[Collection[int]]
+) -> fx.GraphModule:
+    """The operators that `module` runs on tensors shaped like `inputs`, gradient and all.
+
+    `free` names for each input the dimensions whose length is chosen at run time; all other lengths
+    become constants.
+    """
+    shapes = ShapeEnv()
+    mode = FakeTensorMode(shape_env=shapes, allow_non_fake_inputs=True)
+    symbolic = [
+        mode.from_tensor(
+            x,
+            source=ConstantSource(f"input_{i}"),
+            symbolic_context=StatelessSymbolicContext(
+                [DimDynamic.DYNAMIC if d in dims else DimDynamic.STATIC for d in range(x.dim())]
+            ),
+        )
+        for i, (x, dims) in enumerate(zip(inputs, free, strict=True))
+    ]
+    table = (
+        core_aten_decompositions()
+        | get_decompositions([aten.native_layer_norm_backward])
+        | DECOMPOSITIONS
+    )
+    with mode:
+        traced = make_fx(module, table, _allow_non_fake_inputs=True)(*symbolic)
     traced.graph.eliminate_dead_code()
     traced.recompile()
     return traced
@@ -56,6 +80,26 @@ def _convolution_backward(
         gradient, weight, None, stride, padding, dilation, True, left_over, groups
     )
     return to_input, None, None
+
+
+def _batch_norm_backward(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    saved_mean: Tensor | None,
+    saved_inverse: Tensor | None,
+    training: bool,
+    eps: float,
+    output_mask: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Only to the input: statistics and weights are frozen."""
+    assert not training and list(output_mask) == [True, False, False] and variance is not None
+    scale = torch.rsqrt(variance + eps)
+    if weight is not None:
+        scale = scale * weight
+    return gradient * scale.view(-1, *[1] * (x.dim() - 2)), None, None
 
 
 def _window_means(length: int, outputs: int, like: Tensor) -> Tensor:
@@ -143,25 +187,29 @@ def _grid_sampler_2d_backward(
     return total.reshape(x.shape), None
 
 
+def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+    """Zeros around one dimension. (The padding operator would fix the size of a free batch.)"""
+
+    def zeros(length: int) -> Tensor:
+        return x.new_zeros([*x.shape[:dim], length, *x.shape[dim + 1 :]])
+
+    return torch.cat((zeros(before), x, zeros(after)), dim)
+
+
 def _slice_backward(
     gradient: Tensor, sizes: Sequence[int], dim: int, start: int, end: int, step: int
 ) -> Tensor:
     length = sizes[dim]
     start = start + length if start < 0 else min(start, length)
     if step != 1:
-        spread = gradient.unsqueeze(dim + 1)
-        gap = [0, 0] * (gradient.dim() - dim - 1) + [0, step - 1]
-        gradient = F.pad(spread, gap).flatten(dim, dim + 1)
+        gradient = _pad(gradient.unsqueeze(dim + 1), dim + 1, 0, step - 1).flatten(dim, dim + 1)
         gradient = gradient.narrow(dim, 0, gradient.shape[dim] - (step - 1))
-    after = length - start - gradient.shape[dim]
-    return F.pad(gradient, [0, 0] * (gradient.dim() - dim - 1) + [start, after])
+    return _pad(gradient, dim, start, length - start - gradient.shape[dim])
 
 
 def _select_backward(gradient: Tensor, sizes: Sequence[int], dim: int, index: int) -> Tensor:
     dim, index = dim % len(sizes), index % sizes[dim]
-    spread = gradient.unsqueeze(dim)
-    ends = [0, 0] * (len(sizes) - dim - 1) + [index, sizes[dim] - index - 1]
-    return F.pad(spread, ends)
+    return _pad(gradient.unsqueeze(dim), dim, index, sizes[dim] - index - 1)
 
 
 def _leaky_relu_backward(gradient: Tensor, x: Tensor, slope: float, is_result: bool) -> Tensor:
@@ -170,6 +218,7 @@ def _leaky_relu_backward(gradient: Tensor, x: Tensor, slope: float, is_result: b
 
 DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.convolution_backward.default: _convolution_backward,
+    aten.native_batch_norm_backward.default: _batch_norm_backward,
     aten._adaptive_avg_pool2d.default: _adaptive_avg_pool2d,
     aten._adaptive_avg_pool2d_backward.default: _adaptive_avg_pool2d_backward,
     aten.grid_sampler_2d.default: _grid_sampler_2d,

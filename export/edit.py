@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import torch
 from styleclip_rt.export.networks import (
+    BATCH,
     Network,
     Sample,
     random_tokens,
@@ -25,7 +26,7 @@ from styleclip_rt.edit_step import EditStep, StepState, Targets
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.exported import Port
 from styleclip_rt.latents import Space, Whitening, rows_of, unfold
-from styleclip_rt.losses import Preservation
+from styleclip_rt.losses import LIGHT, PIXELS, Preservation
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.views import PARAMETERS, random_views
 
@@ -147,7 +148,7 @@ def _edit_start(bundle: Bundle) -> Network:
         module,
         (inputs["start"], constants["text"], Port("neutral", (1, bundle.clip.config.embed_dim))),
         (inputs["offset"], *(port for name, port in constants.items() if name != "text")),
-        lambda _, random: _random_goal(bundle, random),
+        lambda n, random: _random_goal(bundle, n, random),
     )
 
 
@@ -158,11 +159,11 @@ def _edit_step(bundle: Bundle) -> Network:
     size = module.step.resolution
     start = EditStart(bundle, settings)
 
-    def sample(_: int, random: torch.Generator) -> tuple[Tensor, ...]:
-        w_plus, text, neutral = _random_goal(bundle, random)
+    def sample(count: int, random: torch.Generator) -> tuple[Tensor, ...]:
+        w_plus, text, neutral = _random_goal(bundle, count, random)
         with torch.no_grad():
             _, *targets = start(w_plus, text, neutral)
-        shape = _moving(module)
+        shape = (count, *_offset_shape(module))
         offset, mean, square = torch.randn(3, *shape, generator=random).unbind(0)
         return (
             w_plus,
@@ -191,8 +192,8 @@ def _edit_step(bundle: Bundle) -> Network:
         ),
         (
             *(replace(inputs[name], name=f"next_{name}") for name in ("offset", "mean", "square")),
-            Port("losses", (len(LOSSES), 1)),
-            Port("image", (1, 3, size, size), kind="image"),
+            Port("losses", (len(LOSSES), BATCH)),
+            Port("image", (BATCH, 3, size, size), kind="image"),
         ),
         sample,
         has_gradient=True,
@@ -202,52 +203,54 @@ def _edit_step(bundle: Bundle) -> Network:
 def _edit_latent(bundle: Bundle) -> Network:
     module = EditLatent(bundle, edit_settings(bundle))
     inputs, _ = _ports(module)
-    shape = _moving(module)
+    shape = _offset_shape(module)
     return _network(
         "edit_latent",
         bundle,
         module,
         (inputs["start"], inputs["offset"]),
         (replace(inputs["start"], name="w_plus"),),
-        lambda _, random: (
-            random_w_plus(bundle.generator, 1, random),
-            torch.randn(shape, generator=random),
+        lambda n, random: (
+            random_w_plus(bundle.generator, n, random),
+            torch.randn(n, *shape, generator=random),
         ),
     )
 
 
-def _random_goal(bundle: Bundle, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def _random_goal(
+    bundle: Bundle, count: int, random: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
-        text = bundle.clip.encode_text(random_tokens(1, random))
+        text = bundle.clip.encode_text(random_tokens(count, random))
         neutral = bundle.clip.encode_text(tokenize([NEUTRAL_PROMPT]))
-    return random_w_plus(bundle.generator, 1, random), text, neutral
+    return random_w_plus(bundle.generator, count, random), text, neutral
 
 
-def _moving(module: _Edit) -> tuple[int, ...]:
-    """The shape of an offset."""
+def _offset_shape(module: _Edit) -> tuple[int, ...]:
+    """The shape of one face's offset."""
     generator = module.generator
     start = torch.zeros(1, generator.n_latent, generator.latent_dim)
-    return tuple(module.space(start).zero().shape)
+    return tuple(module.space(start).zero().shape[1:])
 
 
 def _ports(module: _Edit) -> tuple[dict[str, Port], dict[str, Port]]:
-    """What moves with the steps (after the start), and what an edit aims at: one face each."""
+    """What moves with the steps (after the start), and what an edit aims at."""
     generator, clip, identity = module.generator, module.clip, module.identity
-    moving = _moving(module)
-    embedding = (1, clip.config.embed_dim)
+    moving: tuple[int | str, ...] = (BATCH, *_offset_shape(module))
+    embedding = (BATCH, clip.config.embed_dim)
     inputs = {
-        "start": Port("start", (1, generator.n_latent, generator.latent_dim)),
+        "start": Port("start", (BATCH, generator.n_latent, generator.latent_dim)),
         **{name: Port(name, moving) for name in ("offset", "mean", "square")},
     }
     constants = {
         "text": Port("text", embedding, kind="embedding"),
         "direction": Port("direction", embedding, kind="embedding"),
         "embedding": Port("embedding", embedding, kind="embedding"),
-        "identity": Port("identity", (1, identity.config.embed_dim), kind="embedding"),
-        "low": Port("low", (1, 3, 32, 32)),
-        "gradients": Port("gradients", (1, 2, 127, 127)),
-        "low_weight": Port("low_weight", (1, 1, 32, 32)),
-        "gradient_weight": Port("gradient_weight", (1, 1, 127, 127)),
+        "identity": Port("identity", (BATCH, identity.config.embed_dim), kind="embedding"),
+        "low": Port("low", (BATCH, 3, PIXELS, PIXELS)),
+        "gradients": Port("gradients", (BATCH, 2, LIGHT - 1, LIGHT - 1)),
+        "low_weight": Port("low_weight", (BATCH, 1, PIXELS, PIXELS)),
+        "gradient_weight": Port("gradient_weight", (BATCH, 1, LIGHT - 1, LIGHT - 1)),
     }
     return inputs, constants
 
@@ -278,4 +281,4 @@ EDIT_NETWORKS: dict[str, Callable[[Bundle], Network]] = {
     "edit_step": _edit_step,
     "edit_latent": _edit_latent,
 }
-"""Name -> what builds it from a bundle; all take one face at a time."""
+"""Name -> what builds it from a bundle."""

@@ -52,11 +52,6 @@ class Network:
     prompts: tuple[str, ...] = ()
     has_gradient: bool = False
 
-    @property
-    def free_batch(self) -> bool:
-        """Whether the batch size is chosen at run time."""
-        return any(BATCH in port.shape for port in self.inputs)
-
     def in_half_precision(self) -> "Network":
         """The same with float16 arithmetic between float32 inputs and outputs.
 

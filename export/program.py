@@ -9,6 +9,7 @@ from styleclip_rt.export.derivatives import trace_gradient
 from styleclip_rt.export.networks import Network
 from torch import Tensor, nn
 
+from styleclip_rt.exported import Port
 from styleclip_rt.ops import standard_ops
 
 MAX_LENGTH = 4096
@@ -16,9 +17,13 @@ MAX_LENGTH = 4096
 
 
 def example_inputs(network: Network) -> tuple[Tensor, ...]:
-    """Inputs to trace with. Two of a batch, where it is free: torch.export takes one for a
-    constant."""
-    return network.sample(2 if network.free_batch else 1, torch.Generator().manual_seed(0))
+    """Inputs to trace with. Two of a batch: torch.export takes one for a constant."""
+    return network.sample(2, torch.Generator().manual_seed(0))
+
+
+def free_dimensions(port: Port) -> dict[int, str]:
+    """Number -> name of the dimensions whose length is chosen at run time."""
+    return {i: name for i, name in enumerate(port.shape) if isinstance(name, str)}
 
 
 class _Call(nn.Module):
@@ -34,10 +39,11 @@ class _Call(nn.Module):
 
 
 def traceable(network: Network) -> nn.Module:
-    """The module, its gradient (if it takes one) spelled out as operators."""
-    inputs = example_inputs(network)
-    module = trace_gradient(network.module, inputs) if network.has_gradient else network.module
-    return _Call(module)
+    """The module; if it takes a gradient, then as a graph that spells it out as operators."""
+    if not network.has_gradient:
+        return network.module
+    free = [free_dimensions(port) for port in network.inputs]
+    return trace_gradient(network.module, example_inputs(network), free)
 
 
 @contextlib.contextmanager
@@ -51,13 +57,11 @@ def tracing(fused: bool) -> Iterator[None]:
 
 def program(network: Network, fused: bool = False) -> torch.export.ExportedProgram:
     """Trace a network with a free batch dimension; of standard operators only unless `fused`."""
-    names = {d for port in network.inputs for d in port.shape if isinstance(d, str)}
-    free = {name: torch.export.Dim(name, min=1, max=MAX_LENGTH) for name in names}
-    shapes = tuple(
-        {i: free[length] for i, length in enumerate(port.shape) if isinstance(length, str)}
-        for port in network.inputs
-    )
+    free = [free_dimensions(port) for port in network.inputs]
+    names = {name for dimensions in free for name in dimensions.values()}
+    lengths = {name: torch.export.Dim(name, min=1, max=MAX_LENGTH) for name in names}
+    shapes = tuple({i: lengths[name] for i, name in port.items()} for port in free)
     with tracing(fused):
         return torch.export.export(
-            traceable(network), example_inputs(network), dynamic_shapes=(shapes,)
+            _Call(traceable(network)), example_inputs(network), dynamic_shapes=(shapes,)
         )

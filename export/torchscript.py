@@ -1,4 +1,4 @@
-"""Export to TorchScript, by tracing: for libtorch, with or without this package's ops."""
+"""Export to TorchScript: for libtorch, with or without this package's ops."""
 
 import io
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from styleclip_rt.export.networks import Network
 from styleclip_rt.export.program import example_inputs, traceable, tracing
 from styleclip_rt.export.verification import Report, describe, verified
+from torch import fx
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.exported import KEY
@@ -27,13 +28,9 @@ def export_torchscript(
         fused: keep this package's compiled ops; loading then needs its op library.
 
     Raises:
-        StyleClipError: the network takes a gradient, or compiled ops are asked for and not there.
+        StyleClipError: compiled ops are asked for and not there, or the precision does not fit.
         ExportError: the file does not do what the network does, or cannot be written.
     """
-    if network.has_gradient:
-        raise StyleClipError(
-            f"TorchScript's tracer does not take the gradient in {network.name}: export it to ONNX."
-        )
     if fused and not _library.load():
         raise StyleClipError(
             "this installation has no compiled ops to keep: export the portable flavour."
@@ -41,8 +38,26 @@ def export_torchscript(
     info = describe(network, bundle_name, precision, "fused" if fused else "portable")
     chosen = network if precision == "fp32" else network.in_half_precision()
     with tracing(fused):
-        trace: Any = torch.jit.trace
-        traced = trace(traceable(chosen), example_inputs(chosen), check_trace=False)
+        module = traceable(chosen)
+        if isinstance(module, fx.GraphModule):
+            compiled = _compiled(module)
+        else:
+            trace: Any = torch.jit.trace
+            compiled = trace(module, example_inputs(chosen), check_trace=False)
     content = io.BytesIO()
-    torch.jit.save(traced, content, _extra_files={f"{KEY}.json": info.to_json()})
+    torch.jit.save(compiled, content, _extra_files={f"{KEY}.json": info.to_json()})
     return verified(network, path, lambda file: file.write_bytes(content.getvalue()))
+
+
+def _compiled(module: fx.GraphModule) -> Any:
+    """A graph in TorchScript. (Tracing it would make constants of the lengths that it computes.)"""
+    for node in module.graph.nodes:
+        if node.target is torch.ops.aten.sym_size.int:
+            node.op, node.target = "call_method", "size"
+        elif isinstance(node.target, torch._ops.OpOverload):
+            node.target = node.target.overloadpacket
+        # TorchScript does not know the constructor of a device; without one it is the CPU's.
+        node.kwargs = {k: v for k, v in node.kwargs.items() if k not in ("device", "pin_memory")}
+    module.recompile()
+    script: Any = torch.jit.script
+    return script(module)

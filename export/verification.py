@@ -148,7 +148,7 @@ def verify(network: Network, path: Path, device: str = "cpu", name: Path | None 
         )
     random = torch.Generator().manual_seed(int(time.time()))
     worst: dict[str, Row] = {}
-    for count in _BATCHES if network.free_batch else (1, 1):
+    for count in _BATCHES:
         inputs = network.sample(count, random)
         expected = _eager(network, inputs)
         found = engine(_named(network, inputs))

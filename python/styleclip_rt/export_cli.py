@@ -78,7 +78,7 @@ def _export(
     if precision != "fp32":
         suffix = f".{precision}{suffix}"
     chosen = names or networks(bundle, mapper)
-    if not names and (precision != "fp32" or not suffix.endswith(".onnx")):
+    if not names and precision != "fp32":
         chosen = [name for name in chosen if not name.startswith("edit_")]
     reports = []
     bar = tqdm(chosen, unit="network")

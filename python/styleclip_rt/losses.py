@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SHARPNESS = 20.0
+PIXELS = 32
+LIGHT = 128
+"""Sides in px at which colours, and gradients of luminance, are compared with the original."""
 
 
 def length_across(change: Tensor, direction: Tensor) -> Tensor:
@@ -46,8 +49,8 @@ class Preservation(NamedTuple):
         return cls(
             low,
             gradients,
-            F.adaptive_avg_pool2d(weight, low.shape[-1]),
-            F.interpolate(weight, gradients.shape[-2:], mode="bilinear", align_corners=False),
+            F.adaptive_avg_pool2d(weight, PIXELS),
+            F.interpolate(weight, LIGHT - 1, mode="bilinear", align_corners=False),
         )
 
     def distance(self, image: Tensor) -> Tensor:
@@ -59,8 +62,8 @@ class Preservation(NamedTuple):
 
 
 def _low_and_gradients(image: Tensor) -> tuple[Tensor, Tensor]:
-    low = F.adaptive_avg_pool2d(image, 32)
-    light = F.adaptive_avg_pool2d(luminance(image), 128)
+    low = F.adaptive_avg_pool2d(image, PIXELS)
+    light = F.adaptive_avg_pool2d(luminance(image), LIGHT)
     right = light[..., :-1, 1:] - light[..., :-1, :-1]
     down = light[..., 1:, :-1] - light[..., :-1, :-1]
     return low, torch.cat((right, down), dim=1)

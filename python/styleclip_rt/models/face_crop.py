@@ -16,7 +16,7 @@ def crop_face(image: Tensor, crop: FaceCrop, size: int, mean: float, std: float)
 
     The crop is rounded to whole pixels of the image, then averaged by area.
     """
-    height, width = image.shape[2:]
+    height, width = (int(length) for length in image.shape[2:])
     top, left, bottom, right = crop
     top, bottom = round(top * height), round(bottom * height)
     left, right = round(left * width), round(right * width)

@@ -225,7 +225,7 @@ class MobileStyleGAN(nn.Module):
 
     def draft(self, features: Tensor, styles: Sequence[Tensor]) -> Tensor:
         """The draft [N, 3, H, W] that the head of that resolution draws of `features`."""
-        size = features.shape[-1]
+        size = int(features.shape[-1])
         up = styles[3 * (size.bit_length() - 3) + 1]
         image: Tensor = self.draft_heads[str(size)](features, up, styles[-1])
         return image
