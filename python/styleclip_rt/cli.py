@@ -13,6 +13,7 @@ from styleclip_rt.bundle_cli import bundle
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.export_cli import export, verify
 from styleclip_rt.mapper_cli import dataset, mapper
+from styleclip_rt.serve_cli import serve
 from styleclip_rt.training_cli import (
     train_clip,
     train_directions,
@@ -35,6 +36,7 @@ def cli() -> None:
 for group in (bundle, dataset, mapper, export):
     cli.add_command(group)
 cli.add_command(verify)
+cli.add_command(serve)
 for command in (train_draft, train_faces, train_clip, train_id, train_directions):
     bundle.add_command(command)
 

@@ -1,16 +1,9 @@
-import io
-import os
-import socket
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 from styleclip_rt.checkpoints import mapper_file, native
@@ -168,48 +161,3 @@ def test_another_clip_serves_only_the_prompts_of_training(tmp_path: Path) -> Non
     runtime.latents(runtime.start([1]), [Move("m", "old")])
     with pytest.raises(StyleClipError, match="another CLIP"):
         runtime.latents(runtime.start([1]), [Move("m", "ginger")], any_prompt=True)
-
-
-SERVICE = """
-import sys
-from styleclip_rt.runtime import mapper
-from tests.tiny import tiny_bundle
-mapper.load_bundle = lambda name: tiny_bundle()
-import uvicorn
-from examples.mapper_service import app
-uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
-"""
-
-
-def test_the_example_service_edits_over_http(files: dict[str, Path]) -> None:
-    pytest.importorskip("uvicorn")
-    httpx = pytest.importorskip("httpx")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root), "MAPPERS": str(files["hair"])}
-    server = subprocess.Popen([sys.executable, "-c", SERVICE, str(port)], env=environment)
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-    try:
-        for _ in range(600):
-            try:
-                known = client.get("/prompts").json()
-                break
-            except httpx.ConnectError:
-                assert server.poll() is None, "the service ended"
-                time.sleep(0.1)
-        (name,) = known
-        assert known[name] == list(PROMPTS)
-        pictures = [
-            client.post("/edit", params={"mapper": name, "prompt": p, "seed": 3}) for p in PROMPTS
-        ]
-        sizes = {Image.open(io.BytesIO(picture.content)).size for picture in pictures}
-        assert sizes == {(64, 64)}
-        assert pictures[0].content != pictures[1].content
-        refused = client.post("/edit", params={"mapper": name, "prompt": "green hair"})
-        assert refused.status_code == 422
-        assert "choose from red hair, old" in refused.json()["detail"]
-    finally:
-        server.terminate()
-        server.wait()

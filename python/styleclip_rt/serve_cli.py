@@ -1,0 +1,44 @@
+"""``styleclip serve``: edits by mapper over HTTP."""
+
+from pathlib import Path
+
+import click
+
+from styleclip_rt.errors import StyleClipError
+
+
+@click.command()
+@click.argument("mappers", nargs=-1, metavar="[MAPPER]...")
+@click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+def serve(mappers: tuple[str, ...], bundle_name: str, host: str, port: int) -> None:
+    """Edit faces over HTTP with MAPPERs: names of `mapper list`, or files, which are then called by
+    their file's name; all that ship, if none is given (extra: serve).
+    """
+    try:
+        import uvicorn
+
+        from styleclip_rt.runtime.service import create_app
+    except ImportError:
+        raise StyleClipError(
+            "serving needs the extra: pip install 'styleclip-rt[serve]'."
+        ) from None
+    from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.mappers import find, load_for, shipped
+    from styleclip_rt.runtime.mapper import MapperRuntime
+
+    bundle = load_bundle(bundle_name)
+    refused = {}
+    if mappers:
+        files = {Path(name).stem: find(name) for name in mappers}
+    else:
+        files = shipped()
+        for name, path in shipped().items():
+            try:
+                load_for(bundle, path, name)
+            except StyleClipError as error:
+                refused[name] = str(error)
+                del files[name]
+    app = create_app(MapperRuntime(bundle, files), refused)
+    uvicorn.run(app, host=host, port=port)
