@@ -40,8 +40,6 @@ GRAPHS = (
 )
 BUILT_IN = ("space", "layers", "clip", "whiten", "draft", "mode", "views", "lead")
 """Settings that are constants of the graphs."""
-STATE = ("offset", "mean", "square")
-"""What a step hands to the next; see `styleclip_rt.edit_step.StepState`."""
 
 
 class ExportedEdits:
@@ -63,10 +61,6 @@ class ExportedEdits:
             raise StyleClipError(
                 f"the precision of exported files was chosen when they were made: leave out "
                 f"{precision}, or use engine torch."
-            )
-        if engine == "torchscript":
-            raise StyleClipError(
-                "TorchScript files hold no gradient to edit with: use engine onnxruntime or torch."
             )
         self.networks = ExportedNetworks(folder, GRAPHS, engine, device)
         built_for = self.networks["edit_step"].info.settings
@@ -123,68 +117,60 @@ class ExportedEdits:
 
 
 class ExportedRun:
-    """Edits of several faces, which take their steps in turn: the graphs take one face."""
+    """One batched edit; everything constant is computed once, here."""
 
     def __init__(
         self,
         networks: ExportedNetworks,
         prompts: Sequence[str],
         settings: EditSettings,
-        starts: Array,
+        start: Array,
     ) -> None:
-        self.networks, self.starts = networks, starts
+        self.networks, self.start = networks, start
         # The files do not say which words CLIP has seen.
         self.known_text: list[float | None] = [None] * len(prompts)
         tokens = np.array(token_rows([*prompts, NEUTRAL_PROMPT]), np.int64)
-        *texts, neutral = np.split(
-            networks.run("clip_text", tokens=tokens)["embedding"], len(prompts) + 1
-        )
-        tables = {
+        features = networks.run("clip_text", tokens=tokens)["embedding"]
+        text, neutral = features[:-1], features[-1:]
+        targets = networks.run("edit_start", start=start, text=text, neutral=neutral)
+        offset = targets.pop("offset")
+        self.state = {"offset": offset, "mean": 0 * offset, "square": 0 * offset}
+        self.constants = {
+            "start": start,
+            "text": text,
+            **targets,
             "weights": np.array(loss_weights(settings), np.float32),
             "schedule": np.array(adam_schedule(settings), np.float32),
             "views": random_views(settings.steps, settings.views, settings.view_strength),
         }
-        self._constants: list[dict[str, Array]] = []
-        self._states: list[dict[str, Array]] = []
-        for i, text in enumerate(texts):
-            start = starts[i : i + 1]
-            targets = networks.run("edit_start", start=start, text=text, neutral=neutral)
-            offset = targets.pop("offset")
-            zero = np.zeros_like(offset)
-            self._states.append({"offset": offset, "mean": zero, "square": zero})
-            self._constants.append({"start": start, "text": text, **targets, **tables})
-        self._judged = [state["offset"] for state in self._states]
-        self._kept = list(self._judged)
+        self.judged = self.kept = offset
 
     def step(self, step: int) -> tuple[dict[str, NDArray[np.float32]], Array]:
         """See `styleclip_rt.runtime.editor.EditRun`."""
-        self._judged = [state["offset"] for state in self._states]
-        outputs = [
-            self.networks.run("edit_step", step=np.array(step), **state, **constants)
-            for state, constants in zip(self._states, self._constants, strict=True)
-        ]
-        self._states = [{name: out[f"next_{name}"] for name in STATE} for out in outputs]
-        losses = np.concatenate([out["losses"] for out in outputs], axis=1)
-        drafts = np.concatenate([out["image"] for out in outputs])
-        return dict(zip(LOSSES, losses, strict=True)), drafts
+        self.judged = self.state["offset"]
+        out = self.networks.run("edit_step", step=np.array(step), **self.state, **self.constants)
+        self.state = {name: out[f"next_{name}"] for name in self.state}
+        return dict(zip(LOSSES, out["losses"], strict=True)), out["image"]
 
     def keep(self, which: NDArray[np.bool_]) -> None:
         """See `styleclip_rt.runtime.editor.EditRun`."""
-        for i in np.flatnonzero(which):
-            self._kept[i] = self._judged[i]
+        faces = which.reshape(-1, *(1 for _ in self.judged.shape[1:]))
+        self.kept = np.where(faces, self.judged, self.kept)
 
     def result(self, kept: bool) -> list[EditedFace]:
         """See `styleclip_rt.runtime.editor.EditRun`."""
-        offsets = self._kept if kept else [state["offset"] for state in self._states]
-        return [self._face(self.starts[i : i + 1], offset) for i, offset in enumerate(offsets)]
-
-    def _face(self, start: Array, offset: Array) -> EditedFace:
-        latent = self.networks.run("edit_latent", start=start, offset=offset)["w_plus"]
-        images = [self.networks.draw(w_plus) for w_plus in (latent, start)]
-        faces = [self.networks.run("identity", image=image)["embedding"] for image in images]
-        return EditedFace(
-            to_pil(images[0][0]),
-            to_pil(images[1][0]),
-            latent,
-            float((faces[0] * faces[1]).sum()),
-        )
+        offset = self.kept if kept else self.state["offset"]
+        latents = self.networks.run("edit_latent", start=self.start, offset=offset)["w_plus"]
+        faces = []
+        for i in range(len(latents)):
+            pair = [self.networks.draw(w_plus[i : i + 1]) for w_plus in (latents, self.start)]
+            codes = [self.networks.run("identity", image=image)["embedding"] for image in pair]
+            faces.append(
+                EditedFace(
+                    to_pil(pair[0][0]),
+                    to_pil(pair[1][0]),
+                    latents[i : i + 1],
+                    float((codes[0] * codes[1]).sum()),
+                )
+            )
+        return faces

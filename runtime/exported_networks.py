@@ -27,23 +27,25 @@ class ExportedNetworks:
     def __init__(
         self, folder: Path, names: Sequence[str], engine: str, device: str = "auto"
     ) -> None:
-        self.folder = folder
-        where = "cpu" if device == "auto" else device
-        self._graphs: dict[str, Engine] = {
-            name: engines.load(engines.find(folder, name, engine), where) for name in names
-        }
+        self.folder, self._engine = folder, engine
+        self._device = "cpu" if device == "auto" else device
+        self._graphs: dict[str, Engine] = {}
+        self.load(*names)
+
+    def load(self, *names: str) -> None:
+        """Load further files, unless they are loaded already; errors are those of the class."""
+        for name in names:
+            if name not in self._graphs:
+                path = engines.find(self.folder, name, self._engine)
+                self._graphs[name] = engines.load(path, self._device)
         bundles = sorted({graph.info.bundle for graph in self._graphs.values()})
         if len(bundles) > 1:
             raise ExportError(
-                f"the files in {folder} are of different bundles ({', '.join(bundles)}): export "
-                "them all again."
+                f"the files in {self.folder} are of different bundles ({', '.join(bundles)}): "
+                "export them all again."
             )
         self._check_weights("mapping", "synthesis")
         self._check_weights("edit_start", "edit_step", "edit_latent")
-        self.bundle = bundles[0]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._graphs
 
     def __getitem__(self, name: str) -> Engine:
         return self._graphs[name]

@@ -1,25 +1,27 @@
-"""Edits in milliseconds: trained mappers applied to the latents of one bundle."""
+"""Edits in milliseconds: trained mappers applied to the latents of one bundle.
+
+Which engine computes them is chosen at the start; nothing here needs torch.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
 
-from styleclip_rt.bundle import Bundle, load_bundle
-from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.latents import sample_z
-from styleclip_rt.mappers import find, load_for
-from styleclip_rt.models.mapper import PromptMapper, StyleSpaceMapper
-from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from styleclip_rt.bundle import Bundle
+
 MAX_STRENGTH = 1.5
-SAME_TEXT = 0.999
 
 
 @dataclass(frozen=True)
@@ -45,55 +47,103 @@ class MappedFace:
 
     image: Image.Image
     original: Image.Image
-    latent: Tensor
+    latent: "Tensor | NDArray[np.float32]"
+
+
+class CheckedMove(NamedTuple):
+    """A move that can be made; `prompt` is a number among the mapper's own, other text where any
+    will do, or None for a mapper that takes none."""
+
+    mapper: str
+    prompt: int | str | None
+    strength: float
+
+
+class MapperEngine(Protocol):
+    """What computes edits by mapper; called from several threads.
+
+    Its latents and images are tensors of the engine torch, NumPy arrays of any other.
+
+    Attributes:
+        latent_shape: (n_latent, latent_dim) of w+.
+        prompts: mapper -> the prompts that it was trained for, in order.
+    """
+
+    prompts: dict[str, tuple[str, ...]]
+
+    @property
+    def latent_shape(self) -> tuple[int, int]: ...
+
+    def start(self, seeds: Sequence[int], truncation_psi: float) -> Any:
+        """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
+
+    def latents(self, w_plus: Any, moves: Sequence[CheckedMove]) -> Any:
+        """w+ -> the edited w+, or styles."""
+
+    def draw(self, latent: Any) -> Any:
+        """What `latents` gives -> images [N, 3, H, W] in [0, 1]."""
+
+    def saved(self, latent: Any) -> Any:
+        """What `latents` gives, as one tensor or array [N, ...] to keep."""
 
 
 class MapperRuntime:
     """Holds a generator and its mappers; all is loaded in the constructor.
 
-    Calls change nothing in it, so threads may share it.
+    Calls change nothing in it, so threads may share it. Latents and images are tensors with the
+    engine "torch", NumPy arrays with any other.
 
     Args:
-        bundle: whose generator draws.
+        bundle: whose generator draws: a bundle, its name or folder.
         mappers: names of `styleclip mapper list`, or files, by the names that moves give them.
         device: where to run.
+        engine: "torch", or one that runs exported files without torch: "onnxruntime".
+        exports: folder of the exported files; the bundle's in the cache.
 
     Raises:
-        StyleClipError: a mapper is unknown, unreadable, or was trained for another generator.
+        StyleClipError: a mapper is unknown, unreadable, not exported, or was trained for another
+            generator; or no such engine.
     """
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: "Bundle | str",
         mappers: Sequence[str] | Mapping[str, Path],
-        device: torch.device | str = "cpu",
+        device: str = "cpu",
+        engine: str = "torch",
+        exports: str | Path | None = None,
     ) -> None:
-        self.bundle, self.device = bundle, torch.device(device)
-        self.generator = bundle.generator.to(self.device)
-        files = dict(mappers) if isinstance(mappers, Mapping) else {m: find(m) for m in mappers}
-        self.mappers = {
-            name: load_for(bundle, path, name).to(self.device) for name, path in files.items()
-        }
+        self.engine: MapperEngine
+        if engine == "torch":
+            from styleclip_rt.runtime.torch_mappers import TorchMappers
+
+            self.engine = TorchMappers(bundle, mappers, device)
+        else:
+            from styleclip_rt.runtime.exported_mappers import ExportedMappers
+
+            name = bundle if isinstance(bundle, str) else bundle.name
+            folder = exports_folder(name) if exports is None else Path(exports)
+            self.engine = ExportedMappers(folder, mappers, engine, device)
+        self.latent_shape = self.engine.latent_shape
 
     @classmethod
     def from_bundle(
-        cls, mappers: Sequence[str], name: str = "ffhq-mobile", device: torch.device | str = "cpu"
+        cls,
+        mappers: Sequence[str],
+        name: str = "ffhq-mobile",
+        device: str = "cpu",
+        engine: str = "torch",
+        exports: str | Path | None = None,
     ) -> "MapperRuntime":
         """Load a bundle by name or folder, fetching it on first use where that is possible."""
-        return cls(load_bundle(name), mappers, device)
+        return cls(name, mappers, device, engine, exports)
 
     @property
     def prompts(self) -> dict[str, tuple[str, ...]]:
         """Mapper -> the prompts that it was trained for; none where its file does not say."""
-        return {
-            name: mapper.config.prompts if isinstance(mapper, PromptMapper) else ()
-            for name, mapper in self.mappers.items()
-        }
+        return dict(self.engine.prompts)
 
-    @torch.inference_mode()
-    def latents(
-        self, w_plus: Tensor, moves: Sequence[Move], any_prompt: bool = False
-    ) -> Tensor | list[Tensor]:
+    def latents(self, w_plus: Any, moves: Sequence[Move], any_prompt: bool = False) -> Any:
         """Edit latents [N, n_latent, latent_dim] by all `moves` at once.
 
         Every mapper looks at the given latent, and their offsets are added.
@@ -109,90 +159,61 @@ class MapperRuntime:
         Raises:
             StyleClipError: another shape, an unknown mapper or prompt, a strength out of range.
         """
-        shape = (self.generator.n_latent, self.generator.latent_dim)
-        if w_plus.dim() != 3 or w_plus.shape[1:] != shape:
+        if w_plus.ndim != 3 or tuple(w_plus.shape[1:]) != self.latent_shape:
+            rows, dim = self.latent_shape
             raise StyleClipError(
                 f"the latent has shape {list(w_plus.shape)}: this generator takes "
-                f"[N, {shape[0]}, {shape[1]}]."
+                f"[N, {rows}, {dim}]."
             )
-        w_plus = w_plus.to(self.device)
-        edited, styles, style_offsets = w_plus, None, []
-        for move in moves:
-            mapper = self._mapper(move)
-            if isinstance(mapper, PromptMapper):
-                text = self._text(move, mapper, any_prompt).expand(w_plus.shape[0], -1)
-                edited = edited + move.strength * mapper(w_plus, text)
-            elif isinstance(mapper, StyleSpaceMapper):
-                styles = self.generator.styles(w_plus) if styles is None else styles
-                style_offsets.append([move.strength * offset for offset in mapper(styles)])
-            else:
-                edited = edited + move.strength * mapper(w_plus)
-        if not style_offsets:
-            return edited
-        moved = self.generator.styles(edited)
-        return [sum(offsets, style) for style, *offsets in zip(moved, *style_offsets, strict=True)]
+        return self.engine.latents(w_plus, [self._checked(move, any_prompt) for move in moves])
 
-    @torch.inference_mode()
-    def draw(self, latent: Tensor | list[Tensor], resolution: int | None = None) -> Tensor:
-        """w+ or styles -> images [N, 3, H, W] in [0, 1]; one at a time, to bound memory."""
-        parts = [latent] if isinstance(latent, Tensor) else latent
-        images = []
-        for i in range(parts[0].shape[0]):
-            one = [part[i : i + 1] for part in parts]
-            image = self.generator.synthesis(
-                one[0] if isinstance(latent, Tensor) else one, resolution
-            )
-            images.append(image.float() * 0.5 + 0.5)
-        return torch.cat(images).clamp(0, 1)
+    def draw(self, latent: Any) -> Any:
+        """w+ or styles -> images [N, 3, H, W] in [0, 1]."""
+        return self.engine.draw(latent)
 
-    @torch.inference_mode()
-    def start(self, seeds: Sequence[int], truncation_psi: float = 0.7) -> Tensor:
+    def start(self, seeds: Sequence[int], truncation_psi: float = 0.7) -> Any:
         """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
-        w = self.generator.mapping(sample_z(self.generator, seeds), truncation_psi)
-        return w[:, None].repeat(1, self.generator.n_latent, 1)
+        return self.engine.start(seeds, truncation_psi)
 
     def edit(
-        self, w_plus: Tensor, moves: Sequence[Move], any_prompt: bool = False
+        self, w_plus: Any, moves: Sequence[Move], any_prompt: bool = False
     ) -> list[MappedFace]:
         """Edit and draw; arguments and errors as for `latents`."""
         edited = self.latents(w_plus, moves, any_prompt)
-        images, originals = self.draw(edited), self.draw(w_plus.to(self.device))
-        saved = edited if isinstance(edited, Tensor) else torch.cat(edited, dim=1)
+        images, originals = self.draw(edited), self.draw(w_plus)
+        saved = self.engine.saved(edited)
         return [
-            MappedFace(to_pil(image), to_pil(original), latent.clone().cpu())
+            MappedFace(to_pil(image), to_pil(original), latent)
             for image, original, latent in zip(images, originals, saved, strict=True)
         ]
 
-    def _mapper(self, move: Move) -> mapper_file.Mapper:
-        if move.mapper not in self.mappers:
-            known = ", ".join(self.mappers) or "none is loaded"
+    def _checked(self, move: Move, any_prompt: bool) -> CheckedMove:
+        if move.mapper not in self.engine.prompts:
+            known = ", ".join(self.engine.prompts) or "none is loaded"
             raise StyleClipError(f"unknown mapper {move.mapper!r}: choose from {known}.")
         if not 0 <= move.strength <= MAX_STRENGTH:
             raise StyleClipError(
                 f"the strength must be from 0 to {MAX_STRENGTH}, but is {move.strength}."
             )
-        return self.mappers[move.mapper]
-
-    def _text(self, move: Move, mapper: PromptMapper, any_prompt: bool) -> Tensor:
-        """The unit embedding [1, text_dim] of the move's prompt."""
-        prompts = mapper.config.prompts
+        prompts = self.engine.prompts[move.mapper]
+        if not prompts:
+            return CheckedMove(move.mapper, None, move.strength)
         wanted = " ".join(move.prompt.lower().split())
         if not wanted and len(prompts) == 1:
             wanted = prompts[0]
         if wanted in prompts:
-            place = prompts.index(wanted)
-            return mapper.texts[place : place + 1]
+            return CheckedMove(move.mapper, prompts.index(wanted), move.strength)
         if not any_prompt or not wanted:
             raise StyleClipError(
                 f"the mapper {move.mapper!r} was not trained for the prompt {move.prompt!r}: "
                 f"choose from {', '.join(prompts)}."
             )
-        features = self.bundle.clip.to(self.device).encode_text(
-            tokenize([*prompts, wanted]).to(self.device)
-        )
-        if float(F.cosine_similarity(features[:-1], mapper.texts).min()) < SAME_TEXT:
-            raise StyleClipError(
-                f"the mapper {move.mapper!r} was trained with another CLIP than this bundle's, so "
-                f"it serves only its own prompts: {', '.join(prompts)}."
-            )
-        return features[-1:]
+        return CheckedMove(move.mapper, wanted, move.strength)
+
+
+def another_clip(mapper: str, prompts: Sequence[str]) -> StyleClipError:
+    """A text was to be mixed by a mapper that knows another CLIP's embeddings."""
+    return StyleClipError(
+        f"the mapper {mapper!r} was trained with another CLIP than this bundle's, so "
+        f"it serves only its own prompts: {', '.join(prompts)}."
+    )

@@ -120,7 +120,7 @@ class MapperStudy:
         return contact_sheet(lines, ["original", *(move.prompt for move in moves)], tile=192)
 
     def _w_plus(self, face: int) -> torch.Tensor:
-        return self.data.w([face])[:, None].repeat(1, self.runtime.generator.n_latent, 1)
+        return self.data.w([face])[:, None].repeat(1, self.runtime.latent_shape[0], 1)
 
     def _original(self, face: int) -> Face:
         if face not in self._originals:

@@ -4,12 +4,13 @@ import io
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import torch
+import numpy as np
 from fastapi import Body, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load
+from safetensors.numpy import load
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 from styleclip_rt.errors import StyleClipError
@@ -67,14 +68,15 @@ def create_app(runtime: MapperRuntime, refused: Mapping[str, str] | None = None)
     return app
 
 
-def read_latent(content: bytes) -> torch.Tensor:
-    """The tensor in the bytes of a latent.safetensors that an edit saved.
+def read_latent(content: bytes) -> NDArray[np.float32]:
+    """The array in the bytes of a latent.safetensors that an edit saved.
 
     Raises:
         StyleClipError: they hold none.
     """
     try:
-        return load(content)["latent"]
+        latent: NDArray[np.float32] = load(content)["latent"]
+        return latent
     except (SafetensorError, KeyError) as error:
         raise StyleClipError(
             f"the body is not a latent that an edit saved ({error}): send its latent.safetensors."

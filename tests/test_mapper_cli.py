@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from styleclip_rt.runtime import mapper as mapper_module
+from styleclip_rt.runtime import torch_mappers
 
 from styleclip_rt import bundle as bundle_module
 from styleclip_rt import cli
@@ -10,7 +10,7 @@ from tests.tiny import tiny_bundle
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (bundle_module, mapper_module):
+    for module in (bundle_module, torch_mappers):
         monkeypatch.setattr(module, "load_bundle", lambda name: tiny_bundle())
 
 

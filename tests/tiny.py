@@ -5,7 +5,9 @@ import torch
 from styleclip_rt.bundle import Bundle, Manifest
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 from styleclip_rt.models.clip import CLIP, CLIPConfig, ConvTowerConfig, TextConfig
+from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN, MobileStyleGANConfig
+from styleclip_rt.models.tokenizer import tokenize
 
 
 def tiny_generator(draft_resolutions: tuple[int, ...] = (16,)) -> MobileStyleGAN:
@@ -48,3 +50,15 @@ def tiny_bundle(**defaults: str | float | bool) -> Bundle:
         identity=identity.eval().requires_grad_(False),
         known_tokens=frozenset({736, 2225}),
     )
+
+
+def tiny_prompt_mapper(bundle: Bundle, prompts: tuple[str, ...]) -> PromptMapper:
+    torch.manual_seed(0)
+    config = PromptMapperConfig(11, (2, 4), prompts, 8, 16, face_dim=4, hidden=8, rank=2)
+    mapper = PromptMapper(config)
+    with torch.no_grad():
+        for tensor in (*mapper.parameters(), *mapper.buffers()):
+            if tensor.is_floating_point():
+                tensor.normal_()
+        mapper.texts.copy_(bundle.clip.encode_text(tokenize(prompts)))
+    return mapper.eval().requires_grad_(False)

@@ -144,6 +144,8 @@ def engine() -> Any:
 @click.option("--latent", type=click.Path(path_type=Path), help="latent.safetensors to edit.")
 @click.option("--psi", type=float, default=0.7, show_default=True, help="Truncation of the seed.")
 @click.option("--out", type=_folder, default=Path("out"), show_default=True)
+@click.option("--engine", default="torch", show_default=True, help="See styleclip info.")
+@click.option("--exports", type=_folder, help="Folder of the exported files.")
 @_bundle
 def apply(
     mappers: tuple[str, ...],
@@ -154,11 +156,12 @@ def apply(
     latent: Path | None,
     psi: float,
     out: Path,
+    engine: str,
+    exports: Path | None,
     bundle_name: str,
 ) -> None:
     """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once."""
-    import torch
-
+    # Nothing here imports torch, so that an engine can do without.
     from styleclip_rt.cli import read_latent
     from styleclip_rt.runtime.mapper import MapperRuntime, Move
     from styleclip_rt.runtime.results import check_writable, save_mapped
@@ -169,7 +172,7 @@ def apply(
         if given and len(given) != len(mappers):
             raise StyleClipError(f"give {what} once for each of the {len(mappers)} mappers.")
     check_writable(out)
-    runtime = MapperRuntime.from_bundle(mappers, bundle_name)
+    runtime = MapperRuntime.from_bundle(mappers, bundle_name, engine=engine, exports=exports)
     moves = [
         Move(name, prompts[i] if prompts else "", strengths[i] if strengths else 1.0)
         for i, name in enumerate(mappers)
@@ -177,9 +180,9 @@ def apply(
     if latent is None:
         starts = runtime.start(seeds or (0,), psi)
     else:
-        starts = torch.from_numpy(read_latent(latent))
-        if starts.dim() == 2 and starts.shape[1] == runtime.generator.latent_dim:
-            starts = starts[:, None].repeat(1, runtime.generator.n_latent, 1)
+        starts = read_latent(latent)
+        if starts.ndim == 2 and starts.shape[1] == runtime.latent_shape[1]:
+            starts = starts[:, None].repeat(runtime.latent_shape[0], axis=1)
     known: dict[str, object] = {"bundle": bundle_name, "moves": [vars(move) for move in moves]}
     faces = runtime.edit(starts, moves, any_prompt)
     for i, face in enumerate(faces):

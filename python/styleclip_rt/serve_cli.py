@@ -12,7 +12,16 @@ from styleclip_rt.errors import StyleClipError
 @click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-def serve(mappers: tuple[str, ...], bundle_name: str, host: str, port: int) -> None:
+@click.option("--engine", default="torch", show_default=True, help="See styleclip info.")
+@click.option("--exports", type=click.Path(path_type=Path), help="Folder of the exported files.")
+def serve(
+    mappers: tuple[str, ...],
+    bundle_name: str,
+    host: str,
+    port: int,
+    engine: str,
+    exports: Path | None,
+) -> None:
     """Edit faces over HTTP with MAPPERs: names of `mapper list`, or files, which are then called by
     their file's name; all that ship, if none is given (extra: serve).
     """
@@ -24,9 +33,17 @@ def serve(mappers: tuple[str, ...], bundle_name: str, host: str, port: int) -> N
         raise StyleClipError(
             "serving needs the extra: pip install 'styleclip-rt[serve]'."
         ) from None
+    from styleclip_rt.runtime.mapper import MapperRuntime
+
+    if engine != "torch":
+        if not mappers:
+            raise StyleClipError(f"say which mappers engine {engine} is to serve.")
+        # Nothing here imports torch.
+        runtime = MapperRuntime(bundle_name, mappers, engine=engine, exports=exports)
+        uvicorn.run(create_app(runtime), host=host, port=port)
+        return
     from styleclip_rt.bundle import load_bundle
     from styleclip_rt.mappers import find, load_for, shipped
-    from styleclip_rt.runtime.mapper import MapperRuntime
 
     bundle = load_bundle(bundle_name)
     refused = {}

@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from styleclip_rt.export.table import build
 from styleclip_rt.export.torchscript import export_torchscript
 
+from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.ops import _library
 from styleclip_rt.pictures import to_pil
-from tests.tiny import tiny_bundle
+from tests.tiny import tiny_bundle, tiny_prompt_mapper
 
 SOURCE = Path(__file__).parents[2] / "examples" / "cpp"
 
@@ -57,9 +58,19 @@ def test_a_program_without_python_draws_the_same(draw: Path, tmp_path: Path) -> 
     assert np.abs(found - expected).max() <= 1
     assert expected.std() > 10
 
+    look = tmp_path / "look.safetensors"
+    mapper_file.save(tiny_prompt_mapper(bundle, ("red hair", "old")), look, mapper_file.Origin())
+    network = build(bundle, "mapper_synthesis", str(look))
+    export_torchscript(network, bundle.name, files[0], fused=True)
+    assert run(draw, _library.PATH, *files, 0.5, 1).returncode == 0
+    edited = network.module(latent, torch.full((1,), 0.5), torch.tensor([1]))
+    expected = np.asarray(to_pil(edited[0] * 0.5 + 0.5), np.int16)
+    assert np.abs(np.asarray(Image.open(files[2]), np.int16) - expected).max() <= 1
+    assert np.abs(found - expected).max() > 5
+
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(files[1].read_bytes()[:-4])
-    done = run(draw, _library.PATH, files[0], broken, tmp_path / "none.ppm")
+    done = run(draw, _library.PATH, files[0], broken, tmp_path / "none.ppm", 1, 0)
     assert done.returncode == 2
     assert "is cut short" in done.stderr
     assert not (tmp_path / "none.ppm").exists()

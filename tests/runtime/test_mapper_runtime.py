@@ -80,7 +80,7 @@ def test_a_mapper_in_style_space_joins_in(runtime: MapperRuntime) -> None:
     levels = runtime.latents(w_plus, [Move("levels")])
     assert isinstance(both, list) and isinstance(levels, torch.Tensor)
     alone = runtime.latents(w_plus, [Move("styles")])
-    before, between = runtime.generator.styles(w_plus), runtime.generator.styles(levels)
+    before, between = BUNDLE.generator.styles(w_plus), BUNDLE.generator.styles(levels)
     for i, style in enumerate(both):
         torch.testing.assert_close(style - between[i], alone[i] - before[i])
     assert runtime.draw(both).shape == (1, 3, 64, 64)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save
-from styleclip_rt.runtime import mapper as mapper_module
+from styleclip_rt.runtime import torch_mappers
 from styleclip_rt.runtime.mapper import MapperRuntime
 
 from styleclip_rt import mappers as mappers_module
@@ -139,7 +139,7 @@ def test_what_cannot_be_done_is_one_sentence(
 def test_the_example_mounts_the_same_app(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fastapi.testclient import TestClient
 
-    monkeypatch.setattr(mapper_module, "load_bundle", lambda name: tiny_bundle())
+    monkeypatch.setattr(torch_mappers, "load_bundle", lambda name: tiny_bundle())
     monkeypatch.setattr(mappers_module, "_SHIPPED", folder)
     monkeypatch.setenv("MAPPERS", "hair")
     from examples.mapper_service import app

@@ -1,0 +1,136 @@
+"""Mappers as exported graphs: the same edits, without torch."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from styleclip_rt.export.onnx import export_onnx
+from styleclip_rt.export.table import build
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
+
+from styleclip_rt.checkpoints import mapper_file
+from styleclip_rt.errors import ExportError, StyleClipError
+from styleclip_rt.models.mapper import (
+    LevelsMapper,
+    LevelsMapperConfig,
+    PromptMapper,
+    StyleSpaceMapper,
+    StyleSpaceMapperConfig,
+)
+from tests.tiny import tiny_bundle, tiny_prompt_mapper
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+BUNDLE = tiny_bundle()
+PROMPTS = ("red hair", "old")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Mappers, and beside them their exports and those of the bundle."""
+    folder = tmp_path_factory.mktemp("mappers")
+    torch.manual_seed(0)
+    channels = tuple(s.shape[1] for s in BUNDLE.generator.styles(torch.zeros(1, 11, 16)))
+    mappers: dict[str, mapper_file.Mapper] = {
+        "hair": tiny_prompt_mapper(BUNDLE, PROMPTS),
+        "foreign": tiny_prompt_mapper(BUNDLE, ("a nose", "a hat")),
+        "levels": LevelsMapper(LevelsMapperConfig((4, 4, 3), ("coarse",), 16)),
+        "styles": StyleSpaceMapper(StyleSpaceMapperConfig(channels, (2,))),
+    }
+    mappers["foreign"].texts.neg_()
+    for name in ("mapping", "synthesis", "clip_text"):
+        export_onnx(build(BUNDLE, name), BUNDLE.name, folder / f"{name}.onnx")
+    for name, mapper in mappers.items():
+        path = folder / f"{name}.safetensors"
+        mapper_file.save(mapper.eval().requires_grad_(False), path, mapper_file.Origin())
+        networks = ["mapper"]
+        if isinstance(mapper, PromptMapper):
+            networks.append("mapper_text")
+        for network in networks:
+            built = build(BUNDLE, network, str(path))
+            export_onnx(built, BUNDLE.name, folder / f"{name}.{network}.onnx")
+    return folder
+
+
+def runtime(folder: Path, *names: str, engine: str = "onnxruntime") -> MapperRuntime:
+    files = {name: folder / f"{name}.safetensors" for name in names}
+    return MapperRuntime(BUNDLE, files, engine=engine, exports=folder)
+
+
+MOVES = [
+    [Move("hair", "old", 0.7)],
+    [Move("hair", "Red  hair"), Move("levels", strength=0.5), Move("hair", "old", 1.5)],
+]
+
+
+@pytest.mark.parametrize("moves", MOVES)
+def test_edits_are_those_of_torch(folder: Path, moves: list[Move]) -> None:
+    exported, torches = (
+        runtime(folder, "hair", "levels", engine=engine) for engine in ("onnxruntime", "torch")
+    )
+    assert exported.prompts == torches.prompts == {"hair": PROMPTS, "levels": ()}
+    w_plus = exported.start([1, 2])
+    np.testing.assert_allclose(w_plus, torches.start([1, 2]), rtol=1e-3, atol=1e-4)
+    expected = torches.edit(torch.from_numpy(w_plus), moves)
+    for face, other in zip(exported.edit(w_plus, moves), expected, strict=True):
+        np.testing.assert_allclose(face.latent, other.latent, rtol=1e-3, atol=1e-4)
+        for one, two in ((face.image, other.image), (face.original, other.original)):
+            assert np.abs(np.asarray(one, np.int16) - np.asarray(two, np.int16)).max() <= 1
+
+
+def test_threads_may_share_it(folder: Path) -> None:
+    shared = runtime(folder, "hair")
+    w_plus = shared.start(range(8))
+    with ThreadPoolExecutor(4) as pool:
+        singles = list(pool.map(lambda w: shared.latents(w, MOVES[0]), np.split(w_plus, 8)))
+    np.testing.assert_allclose(
+        np.concatenate(singles), shared.latents(w_plus, MOVES[0]), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_other_prompts_are_mixed_from_text(folder: Path) -> None:
+    exported, torches = (
+        runtime(folder, "hair", engine=engine) for engine in ("onnxruntime", "torch")
+    )
+    w_plus = exported.start([1, 2])
+    move = [Move("hair", "ginger")]
+    expected = torches.latents(torch.from_numpy(w_plus), move, any_prompt=True)
+    np.testing.assert_allclose(
+        exported.latents(w_plus, move, any_prompt=True), expected, rtol=1e-3, atol=1e-4
+    )
+    with pytest.raises(StyleClipError, match="another CLIP"):
+        runtime(folder, "foreign").latents(w_plus, [Move("foreign", "ginger")], any_prompt=True)
+
+
+def test_what_cannot_be_done_says_so(folder: Path) -> None:
+    shared = runtime(folder, "hair")
+    w_plus = shared.start([1])
+    with pytest.raises(StyleClipError, match="choose from red hair, old"):
+        shared.latents(w_plus, [Move("hair", "green hair")])
+    with pytest.raises(StyleClipError, match=r"takes \[N, 11, 16\]"):
+        shared.latents(w_plus[:, 1:], MOVES[0])
+    with pytest.raises(StyleClipError, match="'styles' moves in StyleSpace"):
+        runtime(folder, "styles")
+    with pytest.raises(ExportError, match="'styleclip export onnx --mapper nose --out"):
+        runtime(folder, "nose")
+
+
+def test_an_edit_imports_no_torch(folder: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; from styleclip_rt.cli import cli; "
+        "cli.main(sys.argv[1:], standalone_mode=False); "
+        "assert 'torch' not in sys.modules"
+    )
+    arguments = ["mapper", "apply", "hair", "--prompt=old", "--engine=onnxruntime", "--seed=3"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments, f"--exports={folder}", f"--out={tmp_path}"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "comparison.png").is_file()
