@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 
 from styleclip_rt.engines import Array, checked, threads
@@ -62,7 +63,8 @@ class OnnxRuntimeEngine:
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See `styleclip_rt.engines.Engine`."""
-        arrays = checked(self.info, inputs)
+        # Nothing is copied on the CPU: inputs are read, and outputs handed out, where they lie.
+        arrays = [np.ascontiguousarray(array) for array in checked(self.info, inputs)]
         binding = self._session.io_binding()
         for port, array in zip(self.info.inputs, arrays, strict=True):
             if port.name in self._used:
@@ -70,4 +72,8 @@ class OnnxRuntimeEngine:
         for name in self._outputs:
             binding.bind_output(name, self._device)
         self._session.run_with_iobinding(binding)
-        return dict(zip(self._outputs, binding.copy_outputs_to_cpu(), strict=True))
+        if self._device == "cpu":
+            outputs = [value.numpy() for value in binding.get_outputs()]
+        else:
+            outputs = binding.copy_outputs_to_cpu()
+        return dict(zip(self._outputs, outputs, strict=True))
