@@ -9,8 +9,9 @@ from styleclip_rt.export.derivatives import trace_gradient
 from styleclip_rt.export.networks import Network
 from torch import Tensor, nn
 
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.exported import Port
-from styleclip_rt.ops import standard_ops
+from styleclip_rt.ops import _library, standard_ops
 
 MAX_LENGTH = 4096
 """Of a free dimension."""
@@ -48,7 +49,16 @@ def traceable(network: Network) -> nn.Module:
 
 @contextlib.contextmanager
 def tracing(fused: bool) -> Iterator[None]:
-    """Inside, models run on standard operators only unless `fused`, and tracers say less."""
+    """Inside, models run on standard operators only unless `fused`, and tracers say less.
+
+    Raises:
+        StyleClipError: compiled ops are asked for and not there.
+    """
+    if fused and not _library.load():
+        raise StyleClipError(
+            "this installation has no compiled ops to keep: install it again where a C++20 "
+            "compiler is, or export the portable flavour as TorchScript or ONNX."
+        )
     operators = contextlib.nullcontext() if fused else standard_ops()
     with operators, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -56,7 +66,11 @@ def tracing(fused: bool) -> Iterator[None]:
 
 
 def program(network: Network, fused: bool = False) -> torch.export.ExportedProgram:
-    """Trace a network with a free batch dimension; of standard operators only unless `fused`."""
+    """Trace a network with a free batch dimension; of standard operators only unless `fused`.
+
+    Raises:
+        StyleClipError: compiled ops are asked for and not there.
+    """
     free = [free_dimensions(port) for port in network.inputs]
     names = {name for dimensions in free for name in dimensions.values()}
     lengths = {name: torch.export.Dim(name, min=1, max=MAX_LENGTH) for name in names}

@@ -10,9 +10,7 @@ from styleclip_rt.export.program import example_inputs, traceable, tracing
 from styleclip_rt.export.verification import Report, describe, verified
 from torch import fx
 
-from styleclip_rt.errors import StyleClipError
 from styleclip_rt.exported import KEY
-from styleclip_rt.ops import _library
 
 
 def export_torchscript(
@@ -31,10 +29,6 @@ def export_torchscript(
         StyleClipError: compiled ops are asked for and not there, or the precision does not fit.
         ExportError: the file does not do what the network does, or cannot be written.
     """
-    if fused and not _library.load():
-        raise StyleClipError(
-            "this installation has no compiled ops to keep: export the portable flavour."
-        )
     info = describe(network, bundle_name, precision, "fused" if fused else "portable")
     chosen = network if precision == "fp32" else network.in_half_precision()
     with tracing(fused):

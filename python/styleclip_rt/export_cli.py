@@ -52,6 +52,15 @@ def torchscript(fused: bool, **options: Any) -> None:
     _export(partial(export_torchscript, fused=fused), ".fused.ts" if fused else ".ts", **options)
 
 
+@export.command()
+@_options
+def aotinductor(**options: Any) -> None:
+    """Machine code for this CPU, with this package's compiled ops; needs a C++ compiler."""
+    from styleclip_rt.export.aotinductor import export_aotinductor
+
+    _export(export_aotinductor, ".pt2", **options)
+
+
 def _export(
     exporter: Callable[..., "Report"],
     suffix: str,

@@ -43,6 +43,7 @@ class Kind(NamedTuple):
 KINDS = {
     "onnxruntime": Kind("onnx", ".onnx", "onnxruntime", "OnnxRuntimeEngine", "onnxruntime", "onnx"),
     "torchscript": Kind("torchscript", ".ts", "torchscript", "TorchScriptEngine", "torch", ""),
+    "aotinductor": Kind("aotinductor", ".pt2", "aotinductor", "AotInductorEngine", "torch", ""),
 }
 
 
