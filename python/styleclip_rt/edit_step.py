@@ -144,11 +144,20 @@ class EditStep:
         return StepState(moved, mean, square), detached, image.detach()
 
     def losses(
-        self, image: Tensor, offset: Tensor, targets: Targets, weights: Tensor, views: Tensor
+        self,
+        image: Tensor,
+        offset: Tensor,
+        targets: Targets,
+        weights: Tensor,
+        views: Tensor,
+        seen: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Every term [N]; those that cannot matter are zero. Arguments as above."""
+        """Every term [N]; those that cannot matter are zero.
+
+        `seen` is what CLIP is shown of `image`, if that is not all of it; the rest as above.
+        """
         clip_target, id_weight, l2_weight, preserve_weight, across_weight = weights.unbind(0)
-        small = F.adaptive_avg_pool2d(image, self.clip.image_resolution)
+        small = F.adaptive_avg_pool2d(image if seen is None else seen, self.clip.image_resolution)
         embedding = self.clip.encode_image(apply_views(small, views))
         embedding = embedding.view(views.shape[0] + 1, image.shape[0], -1)
         change = (embedding - targets.embedding).mean(dim=0)

@@ -65,6 +65,7 @@ def list_command() -> None:
 @click.option("--lr", "learning_rate", type=float, help="Adam's peak rate for the directions.")
 @click.option("--l2", type=float, help="Weight of the move's squared length.")
 @click.option("--lead", type=float, help="Start at this reading of the look's measured direction.")
+@click.option("--paint", type=float, help="Weight of the look painted on (needs npm once).")
 @click.option("--id", type=float, help="Weight of the identity loss.")
 @click.option("--preserve", type=float, help="Weight of what the prompt is not about.")
 @click.option("--draft", type=int, help="Resolution to draw at in px; 0 for full.")
@@ -94,7 +95,9 @@ def train(
 
     from styleclip_rt.bundle import load_bundle
     from styleclip_rt.devices import choose_precision
+    from styleclip_rt.folders import cache_folder
     from styleclip_rt.training.mapper import MapperSettings, MapperTrainer
+    from styleclip_rt.training.teachers import Teachers, fetch_teachers
 
     loss = {"id": id, "preserve": preserve, "draft": draft}
     settings = MapperSettings(
@@ -111,6 +114,7 @@ def train(
         settings,
         choose_precision(precision, device),
         devices,
+        Teachers(fetch_teachers(cache_folder())) if settings.paint > 0 else None,
     )
     if trainer.resume():
         click.echo(f"going on from step {trainer.step}", err=True)

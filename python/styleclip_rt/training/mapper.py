@@ -20,7 +20,6 @@ from tqdm import tqdm
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.edit_settings import (
-    LOSSES,
     NEUTRAL_PROMPT,
     EditSettings,
     learning_rate_factor,
@@ -35,6 +34,8 @@ from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.training.latent_dataset import LatentDataset
+from styleclip_rt.training.painted_looks import Painted, PaintedLooks
+from styleclip_rt.training.teachers import Teachers
 from styleclip_rt.views import random_views
 
 CHECKPOINT = "checkpoint.pt"
@@ -59,6 +60,8 @@ class MapperSettings:
         lead: reading of a look (`Bundle.lead`) that the directions start at, where the bundle has
             measured one. It helps looks that change the shape of a face, such as a smile; what
             comes with the look in the generator's own faces comes with it at first.
+        paint: weight of the difference from the look painted on, for looks that can be painted
+            (`painting.LOOKS`). What is preserved is then the painted picture.
         seed: of the order of the faces and of the network.
         val_every: steps from one validation to the next.
         val_faces: faces of the validation split that it looks at.
@@ -75,6 +78,7 @@ class MapperSettings:
     network_rate: float = 0.002
     l2: float = 0.0003
     lead: float = 0.0
+    paint: float = 0.0
     seed: int = 0
     val_every: int = 100
     val_faces: int = 16
@@ -93,8 +97,9 @@ class MapperSettings:
         for name in ("learning_rate", "network_rate"):
             if not getattr(self, name) > 0:
                 raise StyleClipError(f"{name} must be positive, not {getattr(self, name)}.")
-        if not self.l2 >= 0:
-            raise StyleClipError(f"l2 must not be negative, but is {self.l2}.")
+        for name in ("l2", "paint"):
+            if not getattr(self, name) >= 0:
+                raise StyleClipError(f"{name} must not be negative, but is {getattr(self, name)}.")
 
 
 class StyleUnits(nn.Module):
@@ -178,6 +183,7 @@ class MapperTrainer:
         settings: what to train.
         precision: "fp32", or "bf16" for drawing.
         engine: an `accelerate.Accelerator` where several processes share the work.
+        teachers: find what to paint over, where the settings ask for painting.
     """
 
     def __init__(
@@ -188,6 +194,7 @@ class MapperTrainer:
         settings: MapperSettings,
         precision: str = "fp32",
         engine: Any = None,
+        teachers: Teachers | None = None,
     ) -> None:
         self.settings, self.folder, self.engine = settings, folder, engine
         self.device = torch.device("cpu") if engine is None else engine.device
@@ -223,6 +230,11 @@ class MapperTrainer:
             texts = clip.encode_text(tokenize([*settings.prompts, NEUTRAL_PROMPT]).to(self.device))
             self.text, self.neutral = texts[:-1], texts[-1:]
             self.relevance = bundle.relevance(self.text)
+        self.painter = None
+        if settings.paint > 0:
+            if teachers is None:
+                raise StyleClipError("painting needs the teachers that find what to paint over.")
+            self.painter = PaintedLooks(self.generator, teachers, settings.prompts)
         self._statistics = _Statistics.of(self.generator)
         self.mapper = self._new_mapper()
         self.optimiser = torch.optim.Adam(self._groups(), betas=(0.9, 0.99))
@@ -320,24 +332,32 @@ class MapperTrainer:
         return w.to(self.device)[:, None].repeat(1, self.generator.n_latent, 1)
 
     @torch.no_grad()
-    def _targets(self, w_plus: Tensor) -> Targets:
-        """For every face and prompt, face-major; each face is drawn once."""
-        faces, prompts = w_plus.shape[0], len(self.settings.prompts)
-        original = self.edit_step.draw(w_plus)
-        each = original.repeat_interleave(prompts, dim=0)
+    def _targets(self, original: Tensor, painted: Painted | None) -> Targets:
+        """For every face and prompt, face-major, of the drafts of the faces."""
+        faces, prompts = original.shape[0], len(self.settings.prompts)
+        if painted is None:
+            each = original.repeat_interleave(prompts, dim=0)
+            preservation = Preservation.of(each, (1 - self.relevance).repeat(faces, 1, 1, 1))
+        else:
+            preservation = Preservation.of(painted.pictures, torch.ones_like(painted.where))
         text = self.text.repeat(faces, 1)
         return Targets(
             text=text,
             direction=nn.functional.normalize(text - self.neutral, dim=1),
             embedding=self.edit_step.clip.encode_image(original).repeat_interleave(prompts, 0),
             identity=self.edit_step.identity.encode(original).repeat_interleave(prompts, 0),
-            preservation=Preservation.of(each, (1 - self.relevance).repeat(faces, 1, 1, 1)),
+            preservation=preservation,
         )
 
     def _losses(self, w: Tensor, step: int) -> tuple[dict[str, Tensor], Tensor]:
-        """LOSSES of every face and prompt, and the edited drafts."""
+        """The losses of every face and prompt, and the edited drafts."""
         w_plus = self._w_plus(w)
-        targets = self._targets(w_plus)
+        with torch.no_grad():
+            original = self.edit_step.draw(w_plus)
+        painted = None
+        if self.painter is not None:
+            painted = self.painter(w_plus, original.shape[-1])
+        targets = self._targets(original, painted)
         start = w_plus.repeat_interleave(len(self.settings.prompts), dim=0)
         offset = self.model(start, targets.text)
         before, after = self.generator.styles(start), self.generator.styles(start + offset)
@@ -347,9 +367,32 @@ class MapperTrainer:
         ]
         image = self.edit_step.draw(after)
         losses = self.edit_step.losses(
-            image, torch.cat(units, dim=1), targets, self.weights, self._views(step)
+            image,
+            torch.cat(units, dim=1),
+            targets,
+            self.weights,
+            self._views(step),
+            self._seen(image, original, painted),
         )
+        if painted is not None:
+            losses["painted"] = painted.distance(image)
+            losses["total"] = losses["total"] + self.settings.paint * losses["painted"]
         return losses, image
+
+    def _seen(self, image: Tensor, original: Tensor, painted: Painted | None) -> Tensor:
+        """The edited drafts where their prompts are about, the originals elsewhere.
+
+        FaceCLIP takes reddened lips for green hair, as they set each other off. It has no say in
+        what the prompt is not about.
+        """
+        prompts = len(self.settings.prompts)
+        if painted is not None:
+            where = painted.where
+        else:
+            where = nn.functional.interpolate(
+                self.relevance, image.shape[-2:], mode="bilinear", align_corners=False
+            ).repeat(original.shape[0], 1, 1, 1)
+        return torch.lerp(original.repeat_interleave(prompts, dim=0), image, where)
 
     def train_step(self) -> dict[str, float]:
         """One step; its randomness depends on the seed and the step alone."""
@@ -365,10 +408,10 @@ class MapperTrainer:
         else:
             self.engine.backward(loss)
         self.optimiser.step()
-        means = torch.stack([losses[name].detach().mean() for name in LOSSES])
+        means = torch.stack([loss.detach().mean() for loss in losses.values()])
         if self.engine is not None:
             means = self.engine.reduce(means, "mean")
-        row = {"step": float(self.step), **dict(zip(LOSSES, means.tolist(), strict=True))}
+        row = {"step": float(self.step), **dict(zip(losses, means.tolist(), strict=True))}
         row["lr"] = self.settings.learning_rate * factor
         self.history.append(row)
         self.step += 1
