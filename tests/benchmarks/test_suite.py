@@ -1,12 +1,13 @@
 """The benchmark suite itself: its cases are well formed, its arithmetic right, its page whole."""
 
 import json
+import threading
 
 import pytest
 import torch
 from tqdm import tqdm
 
-from benchmarks import document, report, roofline
+from benchmarks import callers, document, report, roofline
 from benchmarks.cases import FORWARD, Case, Network, all_cases
 from benchmarks.goals import GOALS
 from benchmarks.timing import Run, Times, interleave, ratio
@@ -128,3 +129,12 @@ def test_page_of_partial_results(tmp_path):
     assert (tmp_path / "benchmarks.png").stat().st_size > 10_000
     results["cases"] = []
     assert "not measured" in document.text(results)
+
+
+def test_every_caller_is_answered():
+    asked: list[int] = []
+    load = callers.under_load("task", lambda: asked.append(threading.get_ident()), 4, 0.01)
+    assert load.answers == len(asked)
+    assert len(set(asked)) == 4
+    assert load.p50 <= load.p99 <= load.slowest
+    assert f"| task | 4 | {load.answers} |" in callers.table([load])
