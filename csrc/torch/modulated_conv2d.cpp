@@ -93,16 +93,17 @@ using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 // --- CPU ---
 
 template <class S>
-Tensor pack(const Tensor& weight, styleclip::PackedFor direction) {
+Tensor pack(const Tensor& weight, styleclip::PackedFor direction, bool winograd) {
   using C = typename styleclip::ComputeType<S>::type;
-  const int64_t kind = 8 * static_cast<int64_t>(direction) + sizeof(S);
+  const int64_t kind = 16 * (2 * static_cast<int64_t>(direction) + winograd) + sizeof(S);
   return styleclip::packed_weight(weight, kind, [&](const Tensor& from) {
     const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
     const int64_t outputs = plain.size(0), inputs = plain.size(1);
     const int kernel = static_cast<int>(plain.size(2));
     Tensor packed =
-        at::empty({styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, direction)}, at::kByte);
-    styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, direction,
+        at::empty({styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, direction, winograd)},
+                  at::kByte);
+    styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, direction, winograd,
                             static_cast<char*>(packed.mutable_data_ptr()));
     return packed;
   });
@@ -118,7 +119,10 @@ struct Prepared {
   Prepared(const Layer& a, styleclip::PackedFor direction) {
     const auto type = a.x.scalar_type();
     x = a.x.contiguous(at::MemoryFormat::ChannelsLast);
-    weight = pack<S>(a.weight, direction);
+    const auto kernel = static_cast<int>(a.weight.size(2));
+    const bool winograd = styleclip::prefers_winograd(x.size(1), a.weight.size(0), x.size(2),
+                                                      x.size(3), kernel, a.up);
+    weight = pack<S>(a.weight, direction, winograd);
     style = wide_side(a.style, type);
     factor = wide_side(a.factor, type);
     noise = wide_side(a.noise, type);
@@ -130,8 +134,9 @@ struct Prepared {
         a.weight.size(0),
         x.size(2),
         x.size(3),
-        static_cast<int>(a.weight.size(2)),
+        kernel,
         a.up,
+        winograd,
         static_cast<C>(a.slope),
         static_cast<C>(a.gain),
         a.clamp ? static_cast<C>(*a.clamp) : std::numeric_limits<C>::infinity(),

@@ -23,6 +23,7 @@ struct ModulatedConv {
   std::int64_t in_channels, out_channels, height, width;  // of the input
   int kernel;                                             // 1 or 3
   bool up;
+  bool winograd;  // the weight is packed for it
   C slope, gain, clamp;  // slope and gain are positive; no clamp: infinity
 
   const S* x;
@@ -58,13 +59,20 @@ struct ModulatedConvGradients {
   C* grad_noise_strength;
 };
 
+// Whether Winograd's transform (winograd.h) is the faster way through a layer that fits these.
+inline bool prefers_winograd(std::int64_t in_channels, std::int64_t out_channels,
+                             std::int64_t height, std::int64_t width, int kernel, bool up) {
+  return kernel == 3 && !up && in_channels >= 16 && out_channels >= 16 && height * width >= 256;
+}
+
 // Bytes of a weight [O, I, k, k] packed for `S` images, and the packing itself.
 template <class S>
 std::int64_t packed_conv_bytes(std::int64_t in_channels, std::int64_t out_channels, int kernel,
-                               PackedFor direction);
+                               PackedFor direction, bool winograd);
 template <class S>
 void pack_conv(const typename ComputeType<S>::type* weight, std::int64_t in_channels,
-               std::int64_t out_channels, int kernel, PackedFor direction, char* packed);
+               std::int64_t out_channels, int kernel, PackedFor direction, bool winograd,
+               char* packed);
 
 // Input rows [begin, end) of sample n: writes as many output rows, or twice as many.
 template <class S>

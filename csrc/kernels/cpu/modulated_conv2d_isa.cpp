@@ -1,8 +1,8 @@
 // Compiled once for each instruction set; see isa.h.
 #include "modulated_conv2d_isa.h"
 
-#include "rows.h"
 #include "scratch.h"
+#include "winograd.h"
 
 namespace styleclip {
 namespace STYLECLIP_ISA {
@@ -176,6 +176,40 @@ void forward_plain(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out
       }
     }
   }
+}
+
+// The plain 3x3 form through Winograd's transform; see winograd.h.
+template <class S>
+void forward_winograd(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, std::int64_t n,
+                      std::int64_t begin, std::int64_t end) {
+  using C = ComputeOf<S>;
+  constexpr int L = lanes<C>;
+  const Sizes<S> in(a.in_channels), size(a.out_channels);
+  const TileGrid grid(a.width, end - begin);
+  Layout layout;
+  const std::size_t side_at = add_side(layout, in, size);
+  const WinogradMemory<S> sizes(layout, grid, in.vectors, in.blocks);
+  char* memory = thread_scratch(layout.size());
+  const Side<S> side = fill_side(memory + side_at, a, n, in, size);
+  const auto prepare = [&](std::int64_t row, C* to) {
+    if (row < 0 || row >= a.height) {
+      std::memset(to, 0, sizes.row_bytes);
+      return;
+    }
+    const S* x = a.x + (n * a.height + row) * a.width * in.channels;
+    for (std::int64_t px = 1; px <= a.width; ++px, x += in.channels) {
+      for (std::int64_t v = 0; v < in.vectors; ++v) {
+        const std::int64_t left = in.channels - v * L;
+        const auto value = left > 0 ? load_some(x + v * L, left) : Vec<C>{};
+        store(to + (v * grid.row_pixels + px) * L, value * load(side.style + v * L));
+      }
+    }
+  };
+  const auto take = [&](std::int64_t ob, std::int64_t row, std::int64_t px, std::int64_t pixels,
+                        const C* c) {
+    finish(a, out, side, size, n, ob, row, px, pixels, a.height, a.width, c);
+  };
+  convolve_winograd(grid, sizes, memory, in, size, a.weight, a.width, begin, end, prepare, take);
 }
 
 // The transposed convolution makes rows -1 .. 2 height + 1 of which the first and last are zero;
@@ -461,6 +495,42 @@ void backward_plain(const ModulatedConv<S>& a, const ModulatedConvGradients<S>& 
   add_sums(a, g, side, total);
 }
 
+template <class S>
+void backward_winograd(const ModulatedConv<S>& a, const ModulatedConvGradients<S>& g,
+                       std::int64_t n, std::int64_t begin, std::int64_t end) {
+  using C = ComputeOf<S>;
+  constexpr int L = lanes<C>;
+  const Sizes<S> in(a.in_channels), size(a.out_channels);
+  const TileGrid grid(a.width, end - begin);
+  Layout layout;
+  const std::size_t side_at = add_side(layout, in, size);
+  const std::size_t sums_at = layout.add((in.whole + 2 * size.whole) * sizeof(C));
+  const WinogradMemory<S> sizes(layout, grid, size.vectors, size.blocks);
+  char* memory = thread_scratch(layout.size());
+  const Side<S> side = fill_side(memory + side_at, a, n, in, size);
+  Sums<S> total = clear_sums(memory + sums_at, in, size);
+  const auto prepare = [&](std::int64_t row, C* to) {
+    const auto put = [&](std::int64_t px, std::int64_t v, Vec<C> value) {
+      store(to + (v * grid.row_pixels + px + 1) * L, value);
+    };
+    if (row < 0 || row >= a.height) {
+      std::memset(to, 0, sizes.row_bytes);
+    } else if (row >= begin && row < end) {
+      activation_gradient<S, true>(a, g, side, size, n, row, a.height, a.width, total.factor,
+                                   total.rgb_style, total.noise, put);
+    } else {
+      activation_gradient<S, false>(a, g, side, size, n, row, a.height, a.width, total.factor,
+                                    total.rgb_style, total.noise, put);
+    }
+  };
+  const auto take = [&](std::int64_t ib, std::int64_t row, std::int64_t px, std::int64_t pixels,
+                        const C* c) {
+    finish_gradient(a, g, side, in, n, ib, row, px, pixels, c, total.style);
+  };
+  convolve_winograd(grid, sizes, memory, size, in, a.weight, a.width, begin, end, prepare, take);
+  add_sums(a, g, side, total);
+}
+
 // Input row i gets from the rows 2 i, 2 i + 1 and 2 i + 2 of the transposed convolution, and row s
 // of those is the FIR filter over the output's rows s - 2 .. s + 1.
 template <class S>
@@ -564,34 +634,45 @@ void backward_up(const ModulatedConv<S>& a, const ModulatedConvGradients<S>& g, 
 
 template <class S>
 std::int64_t packed_conv_bytes(std::int64_t in_channels, std::int64_t out_channels, int kernel,
-                               PackedFor direction) {
-  return direction == PackedFor::forward
-             ? packed_bytes<S>(in_channels, out_channels, kernel * kernel)
-             : packed_bytes<S>(out_channels, in_channels, kernel * kernel);
+                               PackedFor direction, bool winograd) {
+  const int taps = winograd ? kPoints : kernel * kernel;
+  return direction == PackedFor::forward ? packed_bytes<S>(in_channels, out_channels, taps)
+                                         : packed_bytes<S>(out_channels, in_channels, taps);
 }
 
 template <class S>
 void pack_conv(const ComputeOf<S>* weight, std::int64_t in_channels, std::int64_t out_channels,
-               int kernel, PackedFor direction, char* packed) {
+               int kernel, PackedFor direction, bool winograd, char* packed) {
   const int taps = kernel * kernel;
-  if (direction == PackedFor::forward) {
-    pack<S>(weight, in_channels, out_channels, taps, taps, in_channels * taps, false, packed);
+  const bool forward = direction == PackedFor::forward;
+  const bool reverse = direction == PackedFor::backward;
+  const std::int64_t from = forward ? in_channels : out_channels;
+  const std::int64_t to = forward ? out_channels : in_channels;
+  const std::int64_t from_stride = forward ? taps : in_channels * taps;
+  const std::int64_t to_stride = forward ? in_channels * taps : taps;
+  if (winograd) {
+    using C = ComputeOf<S>;
+    C* scratch = reinterpret_cast<C*>(thread_scratch(from * to * sizeof(C)));
+    pack_winograd<S>(weight, from, to, from_stride, to_stride, reverse, scratch, packed);
   } else {
-    pack<S>(weight, out_channels, in_channels, taps, in_channels * taps, taps,
-            direction == PackedFor::backward, packed);
+    pack<S>(weight, from, to, taps, from_stride, to_stride, reverse, packed);
   }
 }
 
 template <class S>
 void modulated_conv2d(const ModulatedConv<S>& layer, const ModulatedConvOutputs<S>& out,
                       std::int64_t n, std::int64_t begin, std::int64_t end) {
-  layer.up ? forward_up(layer, out, n, begin, end) : forward_plain(layer, out, n, begin, end);
+  if (layer.up) return forward_up(layer, out, n, begin, end);
+  if (layer.winograd) return forward_winograd(layer, out, n, begin, end);
+  forward_plain(layer, out, n, begin, end);
 }
 
 template <class S>
 void modulated_conv2d_backward(const ModulatedConv<S>& layer, const ModulatedConvGradients<S>& out,
                                std::int64_t n, std::int64_t begin, std::int64_t end) {
-  layer.up ? backward_up(layer, out, n, begin, end) : backward_plain(layer, out, n, begin, end);
+  if (layer.up) return backward_up(layer, out, n, begin, end);
+  if (layer.winograd) return backward_winograd(layer, out, n, begin, end);
+  backward_plain(layer, out, n, begin, end);
 }
 
 STYLECLIP_MODULATED_CONV(template, float)
