@@ -3,7 +3,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <limits>
 #include <optional>
+#include <type_traits>
+
+#include "kernels/cpu/simd_types.h"
 
 namespace styleclip {
 
@@ -44,6 +48,18 @@ inline at::ScalarType wide(at::ScalarType type) {
 // A side input as the kernels read it; keep the tensor while its pointer is used.
 inline at::Tensor wide_side(const OptionalTensor& side, at::ScalarType type) {
   return given(side) ? side->to(wide(type)).contiguous() : at::Tensor();
+}
+
+// A limit as activations of type S hold it: a clamped sample equals it, and so gets no gradient.
+template <class S>
+auto limit(std::optional<double> clamp) {
+  using C = typename ComputeType<S>::type;
+  if (!clamp) return std::numeric_limits<C>::infinity();
+  if constexpr (std::is_same_v<S, BFloat16>) {
+    return static_cast<float>(static_cast<c10::BFloat16>(static_cast<float>(*clamp)));
+  } else {
+    return static_cast<C>(*clamp);
+  }
 }
 
 template <class C>

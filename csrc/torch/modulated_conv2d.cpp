@@ -14,7 +14,6 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <limits>
 #include <tuple>
 
 #include "bands.h"
@@ -139,7 +138,7 @@ struct Prepared {
         winograd,
         static_cast<C>(a.slope),
         static_cast<C>(a.gain),
-        a.clamp ? static_cast<C>(*a.clamp) : std::numeric_limits<C>::infinity(),
+        styleclip::limit<S>(a.clamp),
         static_cast<const S*>(x.const_data_ptr()),
         static_cast<const char*>(weight.const_data_ptr()),
         styleclip::pointer<C>(style),

@@ -8,7 +8,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <limits>
 #include <vector>
 
 #include "checks.h"
@@ -81,7 +80,7 @@ styleclip::BiasAct<S> bias_act_of(const Tensor& x, const Tensor& bias, bool last
           inner,
           static_cast<C>(slope),
           static_cast<C>(gain),
-          clamp ? static_cast<C>(*clamp) : std::numeric_limits<C>::infinity()};
+          styleclip::limit<S>(clamp)};
 }
 
 Tensor bias_act_cpu(const Tensor& x, const OptionalTensor& bias, double slope, double gain,

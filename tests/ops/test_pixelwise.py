@@ -52,6 +52,15 @@ def test_bias_act_equals_the_reference(biased, clamp, **shape):
     assert_same(kernels().bias_act(x, bias, 0.3, 1.5, clamp), x, expected)
 
 
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+def test_bias_act_gives_a_clamped_sample_no_gradient(dtype):
+    x = torch.tensor([[[[-9.0, 0.1, 9.0]]]], dtype=dtype, requires_grad=True)
+    # 0.7 is not a bfloat16: the nearest lies below.
+    y = kernels().bias_act(x, None, 0.5, 1.0, 0.7)
+    gradient = torch.autograd.grad(y.sum(), x)[0]
+    assert gradient.flatten().tolist() == [0, 1, 0]
+
+
 @given(
     **IMAGES, up=st.integers(1, 3), down=st.integers(1, 3), rows=st.integers(1, 4),
     columns=st.integers(1, 4), padding=st.tuples(*[st.integers(-1, 4)] * 4),
