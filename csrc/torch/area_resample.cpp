@@ -18,8 +18,10 @@ using Doubles = at::ArrayRef<double>;
 void check_image(const Tensor& image) {
   TORCH_CHECK_VALUE(image.dim() == 4, "area_resample needs an image [N, C, H, W], got ",
                     image.dim(), " dimensions");
-  TORCH_CHECK_TYPE(image.scalar_type() == at::kFloat,
-                   "area_resample's compiled op needs float32, got ", image.scalar_type());
+  const auto type = image.scalar_type();
+  TORCH_CHECK_TYPE(
+      type == at::kFloat || type == at::kBFloat16 || (type == at::kHalf && !image.is_cpu()),
+      "area_resample's compiled op does not take ", type, " on ", image.device().type());
 }
 
 void check_constants(const Doubles& values, const c10::SymInt& channels, const char* name) {
@@ -56,12 +58,12 @@ Affine normalisation(int64_t channels, Doubles mean, Doubles std) {
 
 Tensor resample(const Tensor& input, const styleclip::Band& rows, const styleclip::Band& columns,
                 const Affine& affine, int64_t column_begin, int64_t column_end) {
-  const Tensor image = input.contiguous();
+  const Tensor image = input.to(at::kFloat).contiguous();
   const int64_t channels = image.size(1);
   const int64_t planes = image.size(0) * channels;
   const Tensor out =
       at::empty({image.size(0), channels, rows.outputs(), columns.outputs()}, image.options());
-  if (planes == 0) return out;
+  if (planes == 0) return out.to(input.scalar_type());
 
   const auto vertical = [&](const float* in, float* to, int64_t width, int64_t begin, int64_t end) {
     const int64_t work = (end - begin) * (1 + rows.inputs / rows.outputs());
@@ -88,7 +90,7 @@ Tensor resample(const Tensor& input, const styleclip::Band& rows, const stylecli
     vertical(between.const_data_ptr<float>(), out.mutable_data_ptr<float>(), columns.outputs(), 0,
              columns.outputs());
   }
-  return out;
+  return out.to(input.scalar_type());
 }
 
 Tensor area_resample_cpu(const Tensor& image, at::IntArrayRef crop, at::IntArrayRef size,

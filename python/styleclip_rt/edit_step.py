@@ -16,6 +16,7 @@ from styleclip_rt.losses import Preservation, length_across
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
+from styleclip_rt.ops.area_resample import area_resample
 from styleclip_rt.views import apply_views
 
 ADAM_EPS = 1e-8
@@ -157,7 +158,7 @@ class EditStep:
         `seen` is what CLIP is shown of `image`, if that is not all of it; the rest as above.
         """
         clip_target, id_weight, l2_weight, preserve_weight, across_weight = weights.unbind(0)
-        small = F.adaptive_avg_pool2d(image if seen is None else seen, self.clip.image_resolution)
+        small = area_resample(image if seen is None else seen, self.clip.image_resolution)
         embedding = self.clip.encode_image(apply_views(small, views))
         embedding = embedding.view(views.shape[0] + 1, image.shape[0], -1)
         change = (embedding - targets.embedding).mean(dim=0)

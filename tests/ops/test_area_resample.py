@@ -58,6 +58,19 @@ def test_whole_ratios_are_average_pooling(resample, dtype):
 
 
 @BOTH
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_bfloat16_in_any_layout_and_its_gradient(resample, layout):
+    image = torch.randn(2, 3, 29, 31).bfloat16().contiguous(memory_format=layout).requires_grad_()
+    wide = image.detach().double().requires_grad_()
+    found, expected = (resample(each, (7, 40), (1, 2, 25, 29)) for each in (image, wide))
+    torch.testing.assert_close(found, expected.bfloat16(), rtol=0.01, atol=1e-5)
+    gradients = [torch.autograd.grad(y.square().sum(), x)[0] for y, x in
+                 ((found, image), (expected, wide))]
+    assert gradients[0].dtype == torch.bfloat16
+    torch.testing.assert_close(gradients[0].double(), gradients[1], rtol=0.03, atol=0.02)
+
+
+@BOTH
 def test_equals_enlarging_then_pooling(resample):
     image = torch.rand(1, 3, 64, 64)
     enlarged = torch.nn.functional.interpolate(image, scale_factor=7, mode="nearest")

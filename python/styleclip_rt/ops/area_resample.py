@@ -45,7 +45,7 @@ def area_resample(
         StyleClipError: the shapes do not fit together.
     """
     out_size, window = _checked(image, size, crop, mean, std)
-    if image.dtype == torch.float32 and _library.serves(_KERNELS, image):
+    if _library.serves(_KERNELS, image):
         op = torch.ops.styleclip_rt.area_resample
         resampled: Tensor = op(image, window, out_size, list(mean or ()), list(std or ()))
         return resampled
