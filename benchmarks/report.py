@@ -25,6 +25,7 @@ from tqdm import tqdm
 from benchmarks import document, memory, peers, quality, roofline
 from benchmarks.cases import Case, all_cases
 from benchmarks.timing import Run, interleave
+from styleclip_rt.devices import keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -182,6 +183,7 @@ def main(
         document.write(json.loads(newest().read_text(encoding="utf-8")), ROOT / "docs")
         return
     torch.set_num_threads(threads)
+    keep_freed_memory()
     found = machine()
     cases = [case for case in all_cases() if re.search(only, case.name)]
     if prepare:

@@ -10,7 +10,7 @@ from styleclip_rt.runtime.editor import EditedFace
 from torch import Tensor
 
 from styleclip_rt.bundle import Bundle, load_bundle
-from styleclip_rt.devices import choose_device, choose_precision
+from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
 from styleclip_rt.edit_settings import NEUTRAL_PROMPT, EditSettings, adam_schedule, loss_weights
 from styleclip_rt.edit_step import EditStep, StepState
 from styleclip_rt.errors import StyleClipError
@@ -25,6 +25,8 @@ class TorchEdits:
 
     def __init__(self, bundle: Bundle | str, device: str, precision: str) -> None:
         self.device = choose_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.precision = choose_precision(precision, self.device)
         self.bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
         self.generator = self.bundle.generator.to(self.device)

@@ -99,9 +99,8 @@ Tensor pack(const Tensor& weight, styleclip::PackedFor direction, bool winograd)
     const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
     const int64_t outputs = plain.size(0), inputs = plain.size(1);
     const int kernel = static_cast<int>(plain.size(2));
-    Tensor packed =
-        at::empty({styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, direction, winograd)},
-                  at::kByte);
+    Tensor packed = at::empty(
+        {styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, direction, winograd)}, at::kByte);
     styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, direction, winograd,
                             static_cast<char*>(packed.mutable_data_ptr()));
     return packed;

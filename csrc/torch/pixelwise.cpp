@@ -75,12 +75,9 @@ styleclip::BiasAct<S> bias_act_of(const Tensor& x, const Tensor& bias, bool last
                                   double gain, const MaybeDouble& clamp) {
   using C = typename styleclip::ComputeType<S>::type;
   const int64_t inner = last ? 1 : x.numel() / (x.size(0) * x.size(1));
-  return {styleclip::pointer<C>(bias),
-          x.size(1),
-          inner,
-          static_cast<C>(slope),
-          static_cast<C>(gain),
-          styleclip::limit<S>(clamp)};
+  return {
+      styleclip::pointer<C>(bias), x.size(1), inner, static_cast<C>(slope), static_cast<C>(gain),
+      styleclip::limit<S>(clamp)};
 }
 
 Tensor bias_act_cpu(const Tensor& x, const OptionalTensor& bias, double slope, double gain,

@@ -88,8 +88,8 @@ Tensor pack(const Tensor& pointwise, styleclip::PackedFor direction) {
   return styleclip::packed_weight(pointwise, kind, [&](const Tensor& from) {
     const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
     const int64_t outputs = plain.size(0), inputs = plain.size(1);
-    Tensor packed =
-        at::empty({styleclip::packed_conv_bytes<S>(inputs, outputs, 1, direction, false)}, at::kByte);
+    Tensor packed = at::empty(
+        {styleclip::packed_conv_bytes<S>(inputs, outputs, 1, direction, false)}, at::kByte);
     styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, 1, direction, false,
                             static_cast<char*>(packed.mutable_data_ptr()));
     return packed;

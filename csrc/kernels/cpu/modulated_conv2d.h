@@ -23,7 +23,7 @@ struct ModulatedConv {
   std::int64_t in_channels, out_channels, height, width;  // of the input
   int kernel;                                             // 1 or 3
   bool up;
-  bool winograd;  // the weight is packed for it
+  bool winograd;         // the weight is packed for it
   C slope, gain, clamp;  // slope and gain are positive; no clamp: infinity
 
   const S* x;

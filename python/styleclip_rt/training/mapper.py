@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
+from styleclip_rt.devices import keep_freed_memory
 from styleclip_rt.edit_settings import (
     NEUTRAL_PROMPT,
     EditSettings,
@@ -198,6 +199,8 @@ class MapperTrainer:
     ) -> None:
         self.settings, self.folder, self.engine = settings, folder, engine
         self.device = torch.device("cpu") if engine is None else engine.device
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.rank: int = 0 if engine is None else engine.process_index
         self.world: int = 1 if engine is None else engine.num_processes
         if settings.faces % self.world:
