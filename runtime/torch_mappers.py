@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle, load_bundle
+from styleclip_rt.devices import keep_freed_memory
 from styleclip_rt.latents import sample_z
 from styleclip_rt.mappers import find, load_for
 from styleclip_rt.models.mapper import PromptMapper, StyleSpaceMapper
@@ -28,6 +29,8 @@ class TorchMappers:
     ) -> None:
         self.bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
         self.device = torch.device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.generator = self.bundle.generator.to(self.device)
         files = dict(mappers) if isinstance(mappers, Mapping) else {m: find(m) for m in mappers}
         self.mappers = {
