@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from styleclip_rt.export.networks import Network
+from styleclip_rt.export.networks import BATCH, Network
 
 from styleclip_rt import __version__, engines
 from styleclip_rt.engines import Array
@@ -118,7 +118,9 @@ def describe(
     )
 
 
-def verified(network: Network, path: Path, write: Callable[[Path], object]) -> Report:
+def verified(
+    network: Network, path: Path, write: Callable[[Path], object], device: str = "cpu"
+) -> Report:
     """Have `write` make a file, and put it at `path` if it does what the network does.
 
     Raises:
@@ -127,7 +129,7 @@ def verified(network: Network, path: Path, write: Callable[[Path], object]) -> R
     """
     with replacing(path, ExportError) as temporary:
         write(temporary)
-        report = verify(network, temporary, name=path)
+        report = verify(network, temporary, device, name=path)
         if not report.passed:
             raise ExportError(f"{path.name} misses its bounds and was not kept:\n{report.table()}")
     return report
@@ -149,7 +151,7 @@ def verify(network: Network, path: Path, device: str = "cpu", name: Path | None 
     random = torch.Generator().manual_seed(int(time.time()))
     worst: dict[str, Row] = {}
     for count in _BATCHES:
-        inputs = network.sample(count, random)
+        inputs = network.sample(min(count, info.longest.get(BATCH, count)), random)
         expected = _eager(network, inputs)
         found = engine(_named(network, inputs))
         for port, values in zip(network.outputs, expected, strict=True):

@@ -61,6 +61,16 @@ def aotinductor(**options: Any) -> None:
     _export(export_aotinductor, ".pt2", **options)
 
 
+@export.command()
+@_options
+@click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="At most.")
+def tensorrt(batch: int, **options: Any) -> None:
+    """TensorRT, for the GPU that is here (extra: tensorrt)."""
+    from styleclip_rt.export.tensorrt import export_tensorrt
+
+    _export(partial(export_tensorrt, batch=batch), ".engine", **options)
+
+
 def _export(
     exporter: Callable[..., "Report"],
     suffix: str,

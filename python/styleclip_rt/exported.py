@@ -46,6 +46,7 @@ class ExportInfo:
         preprocessing: what the graph does to its inputs before the network proper.
         inputs, outputs: in order.
         opset: of ONNX; 0 elsewhere.
+        longest: of the dimensions that are free at run time, where the file sets limits.
         settings: of the edit that a step was built for; empty elsewhere.
         mapper: name of the mapper inside; empty elsewhere.
         prompts: of that mapper, in the order of the input "prompt".
@@ -61,6 +62,7 @@ class ExportInfo:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     opset: int = 0
+    longest: Mapping[str, int] = field(default_factory=dict)
     settings: Mapping[str, str | float | bool] = field(default_factory=dict)
     mapper: str = ""
     prompts: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ from styleclip_rt.runtime.exported_edits import GRAPHS
 from styleclip_rt import engines
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import ExportError, StyleClipError
+from tests.export.tensorrt_operators import check_tensorrt_takes
 from tests.tiny import tiny_bundle
 
 onnx = pytest.importorskip("onnx")
@@ -35,22 +36,27 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def exports(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that an edit without torch needs; each is verified as it is made."""
+    """All networks of a bundle; each is verified as it is made."""
     folder = tmp_path_factory.mktemp("exports")
-    for name in GRAPHS:
+    for name in TABLE:
         report = export_onnx(build(bundle, name), bundle.name, folder / f"{name}.onnx")
         assert report.passed
     return folder
 
 
 def test_every_graph_has_standard_operators_only_and_says_what_it_is(exports: Path) -> None:
-    for name in GRAPHS:
+    for name in TABLE:
         model = onnx.load(exports / f"{name}.onnx")
         onnx.checker.check_model(model)
         assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
         assert [entry.version for entry in model.opset_import if entry.domain == ""] == [OPSET]
         (text,) = [entry.value for entry in model.metadata_props if entry.key == "styleclip_rt"]
         assert json.loads(text)["network"] == name
+
+
+def test_tensorrt_takes_every_operator(exports: Path) -> None:
+    for path in exports.glob("*.onnx"):
+        check_tensorrt_takes(path)
 
 
 def test_the_batch_is_free(bundle: Bundle, exports: Path) -> None:

@@ -23,6 +23,7 @@ from styleclip_rt.models.mapper import (
     StyleSpaceMapper,
     StyleSpaceMapperConfig,
 )
+from tests.export.tensorrt_operators import check_tensorrt_takes
 from tests.tiny import tiny_bundle
 
 pytest.importorskip("onnxscript")
@@ -69,6 +70,7 @@ def test_every_form_as_onnx_and_torchscript(mapper: str, tmp_path: Path, precisi
     for name in names:
         network = build(BUNDLE, name, mapper)
         assert export_onnx(network, "tiny", tmp_path / f"{name}.onnx", precision).passed
+        check_tensorrt_takes(tmp_path / f"{name}.onnx")
         for fused in (False, True):
             path = tmp_path / f"{name}.{fused}.ts"
             assert export_torchscript(network, "tiny", path, precision, fused).passed

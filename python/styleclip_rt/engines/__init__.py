@@ -44,6 +44,7 @@ KINDS = {
     "onnxruntime": Kind("onnx", ".onnx", "onnxruntime", "OnnxRuntimeEngine", "onnxruntime", "onnx"),
     "torchscript": Kind("torchscript", ".ts", "torchscript", "TorchScriptEngine", "torch", ""),
     "aotinductor": Kind("aotinductor", ".pt2", "aotinductor", "AotInductorEngine", "torch", ""),
+    "tensorrt": Kind("tensorrt", ".engine", "tensorrt", "TensorRTEngine", "tensorrt", "tensorrt"),
 }
 
 
@@ -122,7 +123,7 @@ def checked(info: ExportInfo, inputs: Mapping[str, Array]) -> list[Array]:
     """The inputs in the order of the file.
 
     Raises:
-        ExportError: a missing or surplus input, or one of a wrong dtype or shape.
+        ExportError: a missing or surplus input, or one of a wrong dtype or shape or too long.
     """
     names = [port.name for port in info.inputs]
     if sorted(names) != sorted(inputs):
@@ -140,5 +141,11 @@ def checked(info: ExportInfo, inputs: Mapping[str, Array]) -> list[Array]:
             raise ExportError(
                 f"{info.network} takes {port.name} as {port.dtype} [{shape}]; "
                 f"got {array.dtype} {list(array.shape)}."
+            )
+    for name, limit in info.longest.items():
+        if free.get(name, 0) > limit:
+            raise ExportError(
+                f"this file of {info.network} takes a {name} of at most {limit}: give less at a "
+                "time, or export it with a larger one."
             )
     return [inputs[name] for name in names]
