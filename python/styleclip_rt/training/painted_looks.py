@@ -18,8 +18,8 @@ from styleclip_rt.training.teachers import Teachers
 DRAW_SIZE = 256
 _LOW = 32
 _DARKEST = 0.02
-# Of OKLab's lightness and its two colours: hair in shadow is as green as its lightness allows.
-_CHANNELS = (0.5, 2.0, 2.0)
+# Of OKLab's lightness and its two colours, which span a range a third as wide.
+_CHANNELS = (1.0, 2.0, 2.0)
 
 
 class Painted(NamedTuple):
@@ -34,17 +34,22 @@ class Painted(NamedTuple):
     where: Tensor
 
     def distance(self, image: Tensor) -> Tensor:
-        """Mean OKLab difference, weighted, over what was painted, at 32 px: [N, 3, H, W] in [0, 1]
-        -> [N]."""
+        """Mean OKLab difference, weighted by `_CHANNELS`, over what was painted plus that over the
+        rest, at 32 px: [N, 3, H, W] in [0, 1] -> [N]."""
         target, here = (
             # The cube root in OKLab is infinitely steep at black.
             to_oklab(F.adaptive_avg_pool2d(x, _LOW).clamp(_DARKEST, 1))
             for x in (self.pictures, image)
         )
-        weight = F.adaptive_avg_pool2d(self.where, _LOW)
-        channels = weight.new_tensor(_CHANNELS)[:, None, None]
-        difference = ((here - target).abs() * channels).sum(dim=1, keepdim=True) * weight
-        return difference.sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3)).clamp_min(1)
+        channels = target.new_tensor(_CHANNELS)[:, None, None]
+        difference = ((here - target).abs() * channels).sum(dim=1, keepdim=True)
+        painted = F.adaptive_avg_pool2d(self.where, _LOW)
+        return _mean(difference, painted) + _mean(difference, 1 - painted)
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """[N, 1, H, W] -> [N]; of less than a pixel, as if of one."""
+    return (values * weight).sum(dim=(1, 2, 3)) / weight.sum(dim=(1, 2, 3)).clamp_min(1)
 
 
 class PaintedLooks:
