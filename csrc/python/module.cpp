@@ -1,5 +1,8 @@
-// styleclip_rt._native: how the package was built and what this processor offers.
+// styleclip_rt._native: how the package was built, what this processor offers, and the CPU ops on
+// arrays, without torch.
 #include <pybind11/pybind11.h>
+
+#include "ops.h"
 
 namespace py = pybind11;
 
@@ -38,8 +41,11 @@ py::dict cpu_features() {
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
-  module.doc() = "Build information and CPU features of styleclip_rt's compiled part.";
+  module.doc() = "styleclip_rt's compiled part without torch: build, processor, ops on arrays.";
   module.def("build_info", &build_info, "How the compiled part was built.");
   module.def("cpu_features", &cpu_features,
              "Instruction sets that the kernels can use, each with whether this processor has it.");
+  styleclip::python::add_pixelwise(module);
+  styleclip::python::add_area_resample(module);
+  styleclip::python::add_convolutions(module);
 }
