@@ -75,3 +75,11 @@ def test_a_device_that_is_not_here_is_refused(double: Path) -> None:
         pytest.skip("this ONNX Runtime has CUDA")
     with pytest.raises(ExportError, match="cannot run on cuda: choose cpu, or install"):
         engines.load(double, "cuda")
+
+
+def test_an_engine_that_is_not_here_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ExportError, match=r"onnxruntime cannot run here: install it with pip inst"):
+        engines.find(tmp_path, "synthesis", "onnxruntime")

@@ -21,6 +21,7 @@ from styleclip_rt.runtime.exported_edits import GRAPHS
 from styleclip_rt import engines
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import ExportError, StyleClipError
+from styleclip_rt.ops import _library
 from tests.export.tensorrt_operators import check_tensorrt_takes
 from tests.tiny import tiny_bundle
 
@@ -118,6 +119,16 @@ def test_an_edit_without_torch_imports_none(exports: Path, tmp_path: Path, start
     assert done.returncode == 0, done.stderr
     found = {str(path.relative_to(tmp_path / "out")) for path in tmp_path.glob("out/**/*.*")}
     assert {"comparison.png", "latent.safetensors", "frames/0000.png", "frames/0001.png"} <= found
+
+
+def test_an_edit_with_torchscript_is_that_of_the_editor(bundle: Bundle, tmp_path: Path) -> None:
+    for name in GRAPHS:
+        path = tmp_path / f"{name}.fused.ts"
+        export_torchscript(build(bundle, name), bundle.name, path, fused=_library.load())
+    editor = Editor(bundle, engine="torchscript", exports=tmp_path)
+    found = editor.edit("red hair", seed=3, steps=3)
+    expected = Editor(bundle, device="cpu", precision="fp32").edit("red hair", seed=3, steps=3)
+    np.testing.assert_allclose(found.latent, expected.latent, rtol=1e-3, atol=1e-3)
 
 
 def test_a_batch_without_torch_is_the_single_edits(bundle: Bundle, exports: Path) -> None:

@@ -82,11 +82,14 @@ def find(folder: Path, network: str, engine: str) -> Path:
         engine: one of KINDS.
 
     Raises:
-        ExportError: there is none, or no such engine.
+        ExportError: there is none, or no such engine here.
     """
     if engine not in KINDS:
         known = ", ".join(("torch", *KINDS))
         raise ExportError(f"unknown engine {engine!r}: choose from {known}.")
+    missing = why_missing(engine)
+    if missing:
+        raise ExportError(f"the engine {engine} cannot run here: {missing}.")
     kind = KINDS[engine]
     for flavour in (".fused", ""):
         path = folder / f"{network}{flavour}{kind.suffix}"
