@@ -21,6 +21,7 @@ from styleclip_rt.runtime.exported_edits import GRAPHS
 from styleclip_rt import engines
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import ExportError, StyleClipError
+from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 from styleclip_rt.ops import _library
 from tests.export.tensorrt_operators import check_tensorrt_takes
 from tests.tiny import tiny_bundle
@@ -67,6 +68,12 @@ def test_the_batch_is_free(bundle: Bundle, exports: Path) -> None:
     torch.testing.assert_close(
         torch.from_numpy(found), bundle.generator.synthesis(w_plus), atol=1e-4, rtol=1e-4
     )
+
+
+def test_the_batch_of_a_stylegan2_is_free(bundle: Bundle, tmp_path: Path) -> None:
+    generator = StyleGAN2(StyleGAN2Config(channels=(8, 8, 4), latent_dim=16)).eval()
+    network = build(dataclasses.replace(bundle, generator=generator), "synthesis")
+    assert export_onnx(network, bundle.name, tmp_path / "synthesis.onnx").passed
 
 
 def test_several_faces_move_as_each_would_alone(bundle: Bundle, exports: Path) -> None:

@@ -224,7 +224,7 @@ class StyleGAN2(nn.Module):
 
         # oneDNN and cuDNN are fastest in this layout, and every layer keeps it.
         x = self.constant.contiguous(memory_format=torch.channels_last)
-        x = x.expand(len(styles[0]), -1, -1, -1)
+        x = x.expand(styles[0].shape[0], -1, -1, -1)
         images: list[Tensor] = []
         for index, (style, noise_map) in enumerate(zip(conv_styles, noises, strict=True)):
             draws = index % 2 == 0
@@ -271,7 +271,7 @@ class StyleGAN2(nn.Module):
         if noise == "const":
             return maps
         if noise == "random":
-            return [like.new_empty(len(like), *each.shape[1:]).normal_() for each in maps]
+            return [like.new_empty(like.shape[0], *each.shape[1:]).normal_() for each in maps]
         if len(noise) < count or not all(isinstance(each, Tensor) for each in noise):
             raise StyleClipError(
                 f'Unknown noise; give "const", "random", "none" or a list of {count} tensors.'
