@@ -71,12 +71,12 @@ def forward(function: Callable[[Tensor], Tensor], x: Tensor) -> Run:
 
 
 def backward(function: Callable[[Tensor], Tensor], x: Tensor) -> Run:
-    """Runs forward, then back to the gradient of the mean square with respect to ``x``."""
+    """Runs forward, then back to the gradient of half the sum of squares with respect to ``x``."""
 
     def run() -> Tensor:
         leaf = x.detach().requires_grad_()
-        loss = function(leaf).float().square().mean()
-        return torch.autograd.grad(loss, leaf)[0]
+        output = function(leaf)
+        return torch.autograd.grad(output, leaf, output.detach())[0]
 
     return run
 
