@@ -1,5 +1,6 @@
 """Export by AOTInductor: machine code in an archive, for PyTorch from Python or C++."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,18 @@ def export_aotinductor(
     chosen = network if precision == "fp32" else network.in_half_precision()
     traced = program(chosen, fused=True)
     compile_to: Any = torch._inductor.aoti_compile_and_package
-
-    def write(file: Path) -> None:
+    content = io.BytesIO()
+    try:
         with tracing(fused=True):
             compile_to(
                 traced,
-                package_path=str(file),
+                package_path=content,
                 inductor_configs={"aot_inductor.metadata": {KEY: info.to_json()}},
             )
-
-    try:
-        return verified(network, path, write)
     except CppCompileError as error:
         reason = next((line for line in error.output.splitlines() if "error" in line), "no reason")
         raise ExportError(
             f"the C++ compiler failed on {network.name} ({reason.strip()}): try another one with "
             "the variable CXX."
         ) from None
+    return verified(network, path, lambda file: file.write_bytes(content.getvalue()))

@@ -187,13 +187,24 @@ def _grid_sampler_2d_backward(
     return total.reshape(x.shape), None
 
 
-def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
-    """Zeros around one dimension. (The padding operator would fix the size of a free batch.)"""
+def _pad(x: Tensor, dim: int, before: int, after: int, value: float = 0.0) -> Tensor:
+    """Fill up, or cut where negative, both ends of a dimension."""
+    cut = [max(0, -before), max(0, -after)]
+    if any(cut):
+        x = x.narrow(dim, cut[0], x.shape[dim] - sum(cut))
+    ends = [
+        x.new_full([*x.shape[:dim], length, *x.shape[dim + 1 :]], value)
+        for length in (max(0, before), max(0, after))
+    ]
+    return torch.cat((ends[0], x, ends[1]), dim)
 
-    def zeros(length: int) -> Tensor:
-        return x.new_zeros([*x.shape[:dim], length, *x.shape[dim + 1 :]])
 
-    return torch.cat((zeros(before), x, zeros(after)), dim)
+def _constant_pad_nd(x: Tensor, pad: Sequence[int], value: float = 0.0) -> Tensor:
+    # PyTorch's own rule for this operator makes a constant of a free batch.
+    for i in range(0, len(pad), 2):
+        if pad[i] or pad[i + 1]:
+            x = _pad(x, x.dim() - 1 - i // 2, pad[i], pad[i + 1], value)
+    return x
 
 
 def _slice_backward(
@@ -218,6 +229,7 @@ def _leaky_relu_backward(gradient: Tensor, x: Tensor, slope: float, is_result: b
 
 DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.convolution_backward.default: _convolution_backward,
+    aten.constant_pad_nd.default: _constant_pad_nd,
     aten.native_batch_norm_backward.default: _batch_norm_backward,
     aten._adaptive_avg_pool2d.default: _adaptive_avg_pool2d,
     aten._adaptive_avg_pool2d_backward.default: _adaptive_avg_pool2d_backward,

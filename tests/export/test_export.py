@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from styleclip_rt.export.networks import Network
 from styleclip_rt.export.onnx import OPSET, export_onnx
 from styleclip_rt.export.table import TABLE, build
 from styleclip_rt.export.torchscript import export_torchscript
-from styleclip_rt.export.verification import verify
+from styleclip_rt.export.verification import Report, verify
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.exported_edits import GRAPHS
 
@@ -68,12 +69,6 @@ def test_the_batch_is_free(bundle: Bundle, exports: Path) -> None:
     torch.testing.assert_close(
         torch.from_numpy(found), bundle.generator.synthesis(w_plus), atol=1e-4, rtol=1e-4
     )
-
-
-def test_the_batch_of_a_stylegan2_is_free(bundle: Bundle, tmp_path: Path) -> None:
-    generator = StyleGAN2(StyleGAN2Config(channels=(8, 8, 4), latent_dim=16)).eval()
-    network = build(dataclasses.replace(bundle, generator=generator), "synthesis")
-    assert export_onnx(network, bundle.name, tmp_path / "synthesis.onnx").passed
 
 
 def test_several_faces_move_as_each_would_alone(bundle: Bundle, exports: Path) -> None:
@@ -184,6 +179,17 @@ def test_torchscript(bundle: Bundle, tmp_path: Path, name: str, fused: bool) -> 
         assert "styleclip_rt::area_resample" in operators
 
 
+@pytest.mark.parametrize("name", ["synthesis", "edit_step"])
+def test_stylegan2_too(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    generator = StyleGAN2(StyleGAN2Config.sized(32, channel_max=16, latent_dim=16))
+    network = build(dataclasses.replace(bundle, generator=generator), name)
+    assert export_onnx(network, "tiny", tmp_path / f"{name}.onnx").passed
+    check_tensorrt_takes(tmp_path / f"{name}.onnx")
+    for fused in (False, True):
+        assert export_torchscript(network, "tiny", tmp_path / f"{name}.ts", fused=fused).passed
+
+
 def test_another_network_is_noticed(bundle: Bundle, exports: Path) -> None:
     other = tiny_bundle()
     with torch.no_grad():
@@ -211,13 +217,16 @@ def test_a_wrong_file_is_not_kept(bundle: Bundle, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_leaves_nothing(bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("export", [export_onnx, export_torchscript])
+def test_a_full_disk_leaves_nothing(
+    bundle: Bundle, tmp_path: Path, export: Callable[..., Report]
+) -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(ExportError, match="choose a folder that has space"):
-            export_torchscript(build(bundle, "mapping"), bundle.name, tmp_path / "mapping.ts")
+            export(build(bundle, "mapping"), bundle.name, tmp_path / "mapping.ts")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
