@@ -191,7 +191,10 @@ def _edit_step(bundle: Bundle) -> Network:
             Port("views", (STEPS, settings.views - 1, PARAMETERS)),
         ),
         (
-            *(replace(inputs[name], name=f"next_{name}") for name in ("offset", "mean", "square")),
+            *(
+                replace(inputs[name], name=f"next_{name}", kind="gradient")
+                for name in ("offset", "mean", "square")
+            ),
             Port("losses", (len(LOSSES), BATCH)),
             Port("image", (BATCH, 3, size, size), kind="image"),
         ),

@@ -23,7 +23,8 @@ class Port:
         name: of the tensor in the file.
         shape: lengths; a dimension that is free at run time has a name instead.
         dtype: "float32" or "int64".
-        kind: what it is and how its error is measured: "image", "embedding", or "values".
+        kind: what it is and how its error is measured: "image", "embedding", "gradient" (what a
+            gradient decides), or "values".
     """
 
     name: str
