@@ -1,81 +1,172 @@
-"""From the start of a process to its first edited face at 256 px: torch against exported files.
+"""How long a mapper service takes from nothing to its first edited image.
 
-    python -m benchmarks.cold_start [--rounds 9]
-
-StyleGAN2 at 256 px and a mapper of StyleCLIP's form, with random weights; CLIP and the identity
-network of the default bundle, which torch's bundle brings along. The page cache is warm.
+``python -m benchmarks.cold_start`` starts ``styleclip serve`` again and again, with torch and with
+ONNX Runtime in turn, and asks for an edit until one comes back. The files have been read before, so
+the disk is no part of it.
 """
 
-import argparse
+import io
+import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
+import numpy as np
+import torch
+from PIL import Image
 from styleclip_rt.export.onnx import export_onnx
 from styleclip_rt.export.table import build
 from tqdm import tqdm
 
-from benchmarks.networks import stylegan2
+from benchmarks import networks
+from benchmarks.report import machine
 from benchmarks.timing import interleave, ratio
-from styleclip_rt import bundle
+from styleclip_rt.bundle import create, load_bundle
 from styleclip_rt.checkpoints import mapper_file, native
-from styleclip_rt.folders import exports_folder
-from styleclip_rt.models.mapper import LevelsMapper, LevelsMapperConfig
+from styleclip_rt.fingerprint import fingerprint
+from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 
-SERVICE = """
-import sys
-from pathlib import Path
-from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime.mapper import MapperRuntime, Move
-engine, mapper, picture = sys.argv[1:]
-runtime = MapperRuntime("cold-start", {"levels": Path(mapper)}, engine=engine)
-latent = runtime.latents(runtime.start([7]), [Move("levels")])
-to_pil(runtime.draw(latent)[0]).save(picture)
-"""
+ENGINES = ("torch", "onnxruntime")
+POLL_SECONDS = 0.005
+GIVE_UP_SECONDS = 120
 
 
-def prepare(folder: Path) -> Path:
-    """A bundle, its mapper, and their exports, in a cache of their own; returns the mapper."""
-    generator, mapper = stylegan2(256), folder / "levels.safetensors"
-    native.save(generator, folder / "stylegan2.safetensors")
-    sizes = LevelsMapperConfig((4, 4, generator.n_latent - 8))
-    mapper_file.save(LevelsMapper(sizes).eval(), mapper, mapper_file.Origin())
-    made = bundle.create("cold-start", folder / "stylegan2.safetensors")
-    loaded = bundle.load_bundle(made)
-    target = exports_folder("cold-start")
-    target.mkdir(parents=True)
-    for network, name in (("mapping", ""), ("synthesis", ""), ("mapper", "levels.")):
-        path = target / f"{name}{network}.onnx"
-        export_onnx(build(loaded, network, str(mapper)), loaded.name, path)
-    return mapper
+@dataclass(frozen=True)
+class Service:
+    """A bundle, a mapper of it, the folder of their exports, and whether it draws drafts."""
+
+    bundle: str
+    mapper: str
+    exports: Path
+    draft: bool = False
+
+    def first_image(self, engine: str) -> Image.Image:
+        """Start the service, get one edit from it, and end it.
+
+        Raises:
+            RuntimeError: it ended, or did not answer in two minutes.
+        """
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "styleclip_rt.cli", "serve", self.mapper]
+        command += ["--bundle", self.bundle, "--engine", engine, "--exports", str(self.exports)]
+        command += ["--draft"] if self.draft else []
+        name = Path(self.mapper).stem if engine == "torch" else self.mapper
+        url = f"http://127.0.0.1:{port}/edit?mapper={name}&seed=7"
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        server = subprocess.Popen([*command, "--port", str(port)], **quiet)
+        end = time.perf_counter() + GIVE_UP_SECONDS
+        try:
+            while time.perf_counter() < end and server.poll() is None:
+                try:
+                    with urllib.request.urlopen(urllib.request.Request(url, method="POST")) as got:
+                        return Image.open(io.BytesIO(got.read())).convert("RGB")
+                except urllib.error.HTTPError as error:
+                    raise RuntimeError(error.read().decode()) from None
+                except urllib.error.URLError:
+                    time.sleep(POLL_SECONDS)
+            raise RuntimeError(f"the service with {engine} gave no image")
+        finally:
+            server.kill()
+            server.wait()
 
 
-def main() -> None:
-    """See above."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start")
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds: int = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["STYLECLIP_RT_CACHE"] = str(folder / "cache")
-        mapper = prepare(folder)
+def random_service(resolution: int, folder: Path) -> Service:
+    """StyleGAN2 config-f and a mapper with random weights; the rest is the default bundle's."""
+    weights = folder / "generator.safetensors"
+    native.save(networks.stylegan2(resolution), weights)
+    create("stylegan2", weights)
+    generator = networks.stylegan2(resolution)
+    mapper = PromptMapper(PromptMapperConfig(generator.n_latent, (4, 5, 6, 7), ("old",)))
+    with torch.no_grad():
+        for tensor in mapper.parameters():
+            tensor.normal_(std=0.05)
+        mapper.face_axes.normal_()
+    path = folder / "look.safetensors"
+    mapper_file.save(mapper, path, mapper_file.Origin("stylegan2", fingerprint(generator)))
+    return exported("stylegan2", str(path), folder / "exports")
 
-        def start(engine: str) -> None:
-            picture = str(folder / f"{engine}.png")
-            command = [sys.executable, "-c", SERVICE, engine, str(mapper), picture]
-            subprocess.run(command, check=True)
 
-        load = os.getloadavg()[0]
-        runs = {e: lambda e=e: start(e) for e in ("torch", "onnxruntime")}
-        with tqdm(total=2 * (rounds + 1)) as bar:
-            times = interleave(runs, rounds, after=lambda engine: bar.update())
-    for engine, each in times.items():
-        print(f"{engine}: {each.median:.2f} s ({each.min:.2f} to {each.max:.2f})")
-    print(
-        f"torch / onnxruntime: {ratio(times['torch'], times['onnxruntime']):.2f}; load {load:.1f}"
-    )
+def exported(bundle_name: str, mapper: str, exports: Path) -> Service:
+    """A service of a bundle and a mapper, whose exports are made."""
+    exports.mkdir()
+    bundle = load_bundle(bundle_name)
+    drawings = ["synthesis", "draft"] if bundle.draft_resolution else ["synthesis"]
+    for name in ("mapping", *drawings, "mapper"):
+        owner = f"{Path(mapper).stem}." if name == "mapper" else ""
+        export_onnx(build(bundle, name, mapper), bundle_name, exports / f"{owner}{name}.onnx")
+    return Service(bundle_name, mapper, exports)
+
+
+def measured(service: Service, rounds: int) -> dict[str, object]:
+    """Seconds from start to image of each engine, and their ratio."""
+    images = {engine: service.first_image(engine) for engine in ENGINES}
+    arrays = [np.asarray(image, np.int16) for image in images.values()]
+    size = images["torch"].width
+    assert np.abs(arrays[0] - arrays[1]).mean() < 1, "the engines draw different images"
+    bar = tqdm(total=rounds * len(ENGINES), desc=f"{service.bundle} at {size}", unit="start")
+    with bar:
+        times = interleave(
+            {engine: lambda e=engine: service.first_image(e) for engine in ENGINES},
+            rounds,
+            warmup=0,
+            after=lambda _: bar.update(),
+        )
+    return {
+        "bundle": service.bundle,
+        "size": size,
+        "seconds": {engine: each.seconds for engine, each in times.items()},
+        "ratio": ratio(times["torch"], times["onnxruntime"]),
+    }
+
+
+def table(results: list[dict[str, object]]) -> str:
+    """A Markdown table of min, median and max of each engine."""
+    lines = ["| bundle | px | engine | min s | median s | max s |", "|---|---|---|---|---|---|"]
+    for result in results:
+        for engine, seconds in result["seconds"].items():  # type: ignore[attr-defined]
+            low, middle, high = min(seconds), float(np.median(seconds)), max(seconds)
+            lines.append(
+                f"| {result['bundle']} | {result['size']} | {engine} "
+                f"| {low:.2f} | {middle:.2f} | {high:.2f} |"
+            )
+    told = [
+        f"{result['bundle']} at {result['size']} px: torch takes {result['ratio']:.2f} times as "
+        "long (median of the ratios)."
+        for result in results
+    ]
+    return "\n".join([*lines, "", *told]) + "\n"
+
+
+@click.command()
+@click.option("--rounds", default=9, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out/cold-start"), show_default=True
+)
+def main(rounds: int, out: Path) -> None:
+    """Measure the default bundle's drafts of 256 px and its full images, and a StyleGAN2 of 256 px
+    with random weights."""
+    load_before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as work:
+        default = exported("ffhq-mobile", "smiling", Path(work) / "ffhq-mobile")
+        results = [measured(replace(default, draft=draft), rounds) for draft in (True, False)]
+        os.environ["STYLECLIP_RT_CACHE"] = work
+        results.append(measured(random_service(256, Path(work)), rounds))
+    text = f"{table(results)}Load of the machine before: {load_before:.1f}.\n"
+    out.mkdir(parents=True, exist_ok=True)
+    facts = {"machine": machine() | {"load_before": round(load_before, 2)}, "results": results}
+    (out / "cold_start.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (out / "cold_start.md").write_text(text, encoding="utf-8")
+    click.echo(text)
 
 
 if __name__ == "__main__":

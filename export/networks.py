@@ -99,12 +99,14 @@ class _Mapping(nn.Module):
 
 
 class _Synthesis(nn.Module):
-    def __init__(self, generator: StyleGAN2 | MobileStyleGAN) -> None:
+    def __init__(
+        self, generator: StyleGAN2 | MobileStyleGAN, resolution: int | None = None
+    ) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.resolution = generator, resolution
 
     def forward(self, w_plus: Tensor) -> Tensor:
-        return self.generator.synthesis(w_plus)
+        return self.generator.synthesis(w_plus, self.resolution)
 
 
 class _Generator(nn.Module):
@@ -173,11 +175,20 @@ def _mapping(bundle: Bundle) -> Network:
 
 
 def _synthesis(bundle: Bundle) -> Network:
+    return _drawing(bundle, "synthesis", bundle.generator.resolution)
+
+
+def _draft(bundle: Bundle) -> Network:
+    if not bundle.draft_resolution:
+        raise StyleClipError(f"the bundle {bundle.name!r} has no drafts: export its synthesis.")
+    return _drawing(bundle, "draft", bundle.draft_resolution)
+
+
+def _drawing(bundle: Bundle, name: str, size: int) -> Network:
     generator = bundle.generator
-    size = generator.resolution
     return Network(
-        "synthesis",
-        _Synthesis(generator),
+        name,
+        _Synthesis(generator, size),
         (Port("w_plus", (BATCH, generator.n_latent, generator.latent_dim)),),
         (Port("image", (BATCH, 3, size, size), kind="image"),),
         lambda n, random: (random_w_plus(generator, n, random),),
@@ -256,6 +267,7 @@ def _identity(bundle: Bundle) -> Network:
 NETWORKS: dict[str, Callable[[Bundle], Network]] = {
     "mapping": _mapping,
     "synthesis": _synthesis,
+    "draft": _draft,
     "generator": _generator,
     "clip_image": _clip_image,
     "clip_text": _clip_text,

@@ -18,7 +18,7 @@ TABLE: dict[str, Callable[[Bundle], Network]] = NETWORKS | EDIT_NETWORKS
 def networks(bundle: Bundle, mapper: str = "") -> list[str]:
     """Names of all networks of a bundle, or of one mapper for it (see `build`)."""
     if not mapper:
-        return list(TABLE)
+        return [name for name in TABLE if name != "draft" or bundle.draft_resolution]
     return mapper_networks(load_for(bundle, find(mapper), mapper))
 
 

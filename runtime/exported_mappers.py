@@ -9,7 +9,6 @@ from styleclip_rt.runtime.mapper import CheckedMove, another_clip
 
 from styleclip_rt.engines import Array
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.models.tokenizer import token_rows
 
 SAME_MOVE = 0.05
 """How far, as a share of its length, a move by number may be from the same move by text."""
@@ -23,6 +22,7 @@ class ExportedMappers:
         mappers: as for the runtime; of a file, its name is what counts.
         engine: one of `styleclip_rt.engines.KINDS`.
         device: "cpu" or "cuda".
+        draft: draw drafts.
 
     Raises:
         StyleClipError: a file is missing, broken, or of another bundle than the rest; or a mapper
@@ -35,11 +35,13 @@ class ExportedMappers:
         mappers: Sequence[str] | Mapping[str, Path],
         engine: str,
         device: str,
+        draft: bool,
     ) -> None:
         files = mappers if isinstance(mappers, Mapping) else {name: Path(name) for name in mappers}
         self._graphs = {name: f"{path.stem}.mapper" for name, path in files.items()}
-        names = ("mapping", "synthesis", *self._graphs.values())
-        self.networks = ExportedNetworks(folder, names, engine, device)
+        names = ("mapping", *self._graphs.values())
+        drawing = "draft" if draft else "synthesis"
+        self.networks = ExportedNetworks(folder, names, engine, device, drawing)
         self.prompts: dict[str, tuple[str, ...]] = {}
         for name, graph in self._graphs.items():
             info = self.networks[graph].info
@@ -87,6 +89,9 @@ class ExportedMappers:
 
     def _text(self, w_plus: Array, mapper: str, prompt: str) -> Array:
         """The unit embedding [1, text_dim] of a prompt that the mapper was not trained for."""
+        # Known prompts need no tokens, and a cold start no tokenizer.
+        from styleclip_rt.models.tokenizer import token_rows
+
         graph, prompts = self._graphs[mapper], self.prompts[mapper]
         self.networks.load("clip_text", f"{graph}_text")
         tokens = np.array(token_rows([*prompts, prompt]), np.int64)

@@ -19,18 +19,24 @@ class ExportedNetworks:
         names: those to load, e.g. "synthesis"; a network of a mapper is "smiling.mapper".
         engine: one of `engines.KINDS`.
         device: "cpu" or "cuda"; "auto" is the CPU.
+        drawing: what draws: "synthesis", or "draft" for drafts.
 
     Raises:
         ExportError: a file is missing, broken, or of another bundle than the others.
     """
 
     def __init__(
-        self, folder: Path, names: Sequence[str], engine: str, device: str = "auto"
+        self,
+        folder: Path,
+        names: Sequence[str],
+        engine: str,
+        device: str = "auto",
+        drawing: str = "synthesis",
     ) -> None:
-        self.folder, self._engine = folder, engine
+        self.folder, self._engine, self._drawing = folder, engine, drawing
         self._device = "cpu" if device == "auto" else device
         self._graphs: dict[str, Engine] = {}
-        self.load(*names)
+        self.load(*names, drawing)
 
     def load(self, *names: str) -> None:
         """Load further files, unless they are loaded already; errors are those of the class."""
@@ -44,7 +50,7 @@ class ExportedNetworks:
                 f"the files in {self.folder} are of different bundles ({', '.join(bundles)}): "
                 "export them all again."
             )
-        self._check_weights("mapping", "synthesis")
+        self._check_weights("mapping", "synthesis", "draft")
         self._check_weights("edit_start", "edit_step", "edit_latent")
 
     def __getitem__(self, name: str) -> Engine:
@@ -57,7 +63,7 @@ class ExportedNetworks:
     @property
     def latent_shape(self) -> tuple[int, int]:
         """(n_latent, latent_dim) of w+."""
-        (port,) = self._graphs["synthesis"].info.inputs
+        (port,) = self._graphs[self._drawing].info.inputs
         _, rows, dim = port.shape
         assert isinstance(rows, int) and isinstance(dim, int)
         return rows, dim
@@ -77,7 +83,7 @@ class ExportedNetworks:
     def draw(self, w_plus: Array) -> Array:
         """w+ -> images [N, 3, H, W] in [0, 1]; one at a time, to bound memory."""
         images = [
-            self.run("synthesis", w_plus=w_plus[i : i + 1])["image"] for i in range(len(w_plus))
+            self.run(self._drawing, w_plus=w_plus[i : i + 1])["image"] for i in range(len(w_plus))
         ]
         return np.concatenate([np.clip(image * 0.5 + 0.5, 0, 1) for image in images])
 

@@ -99,6 +99,7 @@ class MapperRuntime:
         device: where to run.
         engine: "torch", or one that runs exported files without torch: "onnxruntime".
         exports: folder of the exported files; the bundle's in the cache.
+        draft: draw the smaller images that edits are made on, for previews.
 
     Raises:
         StyleClipError: a mapper is unknown, unreadable, not exported, or was trained for another
@@ -112,18 +113,19 @@ class MapperRuntime:
         device: str = "cpu",
         engine: str = "torch",
         exports: str | Path | None = None,
+        draft: bool = False,
     ) -> None:
         self.engine: MapperEngine
         if engine == "torch":
             from styleclip_rt.runtime.torch_mappers import TorchMappers
 
-            self.engine = TorchMappers(bundle, mappers, device)
+            self.engine = TorchMappers(bundle, mappers, device, draft)
         else:
             from styleclip_rt.runtime.exported_mappers import ExportedMappers
 
             name = bundle if isinstance(bundle, str) else bundle.name
             folder = exports_folder(name) if exports is None else Path(exports)
-            self.engine = ExportedMappers(folder, mappers, engine, device)
+            self.engine = ExportedMappers(folder, mappers, engine, device, draft)
         self.latent_shape = self.engine.latent_shape
 
     @classmethod
@@ -134,9 +136,10 @@ class MapperRuntime:
         device: str = "cpu",
         engine: str = "torch",
         exports: str | Path | None = None,
+        draft: bool = False,
     ) -> "MapperRuntime":
         """Load a bundle by name or folder, fetching it on first use where that is possible."""
-        return cls(name, mappers, device, engine, exports)
+        return cls(name, mappers, device, engine, exports, draft)
 
     @property
     def prompts(self) -> dict[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.devices import keep_freed_memory
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import sample_z
 from styleclip_rt.mappers import find, load_for
 from styleclip_rt.models.mapper import PromptMapper, StyleSpaceMapper
@@ -25,10 +26,17 @@ class TorchMappers:
     takes."""
 
     def __init__(
-        self, bundle: Bundle | str, mappers: Sequence[str] | Mapping[str, Path], device: str
+        self,
+        bundle: Bundle | str,
+        mappers: Sequence[str] | Mapping[str, Path],
+        device: str,
+        draft: bool,
     ) -> None:
         self.bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
         self.device = torch.device(device)
+        self.resolution = self.bundle.draft_resolution if draft else None
+        if self.resolution == 0:
+            raise StyleClipError(f"the bundle {self.bundle.name!r} has no drafts to draw.")
         if self.device.type == "cpu":
             keep_freed_memory()
         self.generator = self.bundle.generator.to(self.device)
@@ -82,7 +90,7 @@ class TorchMappers:
         images = []
         for i in range(parts[0].shape[0]):
             one = [part[i : i + 1] for part in parts]
-            image = self.generator.synthesis(one[0] if in_w_plus else one)
+            image = self.generator.synthesis(one[0] if in_w_plus else one, self.resolution)
             images.append(image.float() * 0.5 + 0.5)
         return torch.cat(images).clamp(0, 1)
 

@@ -123,6 +123,11 @@ class Bundle:
     region_prior: RegionPrior | None = None
     look_directions: LookDirections | None = None
 
+    @property
+    def draft_resolution(self) -> int:
+        """Pixels a side of what edits are made on; 0 where that is the full size."""
+        return int(self.manifest.defaults.get("draft", 0))
+
     @torch.no_grad()
     def lead(self, texts: Tensor, start: Tensor, reading: float) -> Tensor:
         """Unit text embeddings [N, D] and w+ [N, n_latent, latent_dim] -> the move of unfolded

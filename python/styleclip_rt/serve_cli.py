@@ -14,6 +14,7 @@ from styleclip_rt.errors import StyleClipError
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--engine", default="torch", show_default=True, help="See styleclip info.")
 @click.option("--exports", type=click.Path(path_type=Path), help="Folder of the exported files.")
+@click.option("--draft", is_flag=True, help="Draw smaller images, for previews.")
 def serve(
     mappers: tuple[str, ...],
     bundle_name: str,
@@ -21,6 +22,7 @@ def serve(
     port: int,
     engine: str,
     exports: Path | None,
+    draft: bool,
 ) -> None:
     """Edit faces over HTTP with MAPPERs: names of `mapper list`, or files, which are then called by
     their file's name; all that ship, if none is given (extra: serve).
@@ -39,7 +41,7 @@ def serve(
         if not mappers:
             raise StyleClipError(f"say which mappers engine {engine} is to serve.")
         # Nothing here imports torch.
-        runtime = MapperRuntime(bundle_name, mappers, engine=engine, exports=exports)
+        runtime = MapperRuntime(bundle_name, mappers, engine=engine, exports=exports, draft=draft)
         uvicorn.run(create_app(runtime), host=host, port=port)
         return
     from styleclip_rt.bundle import load_bundle
@@ -57,5 +59,5 @@ def serve(
             except StyleClipError as error:
                 refused[name] = str(error)
                 del files[name]
-    app = create_app(MapperRuntime(bundle, files), refused)
+    app = create_app(MapperRuntime(bundle, files, draft=draft), refused)
     uvicorn.run(app, host=host, port=port)

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "styles": StyleSpaceMapper(StyleSpaceMapperConfig(channels, (2,))),
     }
     mappers["foreign"].texts.neg_()
-    for name in ("mapping", "synthesis", "clip_text"):
+    for name in ("mapping", "synthesis", "draft", "clip_text"):
         export_onnx(build(BUNDLE, name), BUNDLE.name, folder / f"{name}.onnx")
     for name, mapper in mappers.items():
         path = folder / f"{name}.safetensors"
@@ -57,9 +57,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def runtime(folder: Path, *names: str, engine: str = "onnxruntime") -> MapperRuntime:
+def runtime(
+    folder: Path, *names: str, engine: str = "onnxruntime", draft: bool = False
+) -> MapperRuntime:
     files = {name: folder / f"{name}.safetensors" for name in names}
-    return MapperRuntime(BUNDLE, files, engine=engine, exports=folder)
+    return MapperRuntime(BUNDLE, files, engine=engine, exports=folder, draft=draft)
 
 
 MOVES = [
@@ -81,6 +83,15 @@ def test_edits_are_those_of_torch(folder: Path, moves: list[Move]) -> None:
         np.testing.assert_allclose(face.latent, other.latent, rtol=1e-3, atol=1e-4)
         for one, two in ((face.image, other.image), (face.original, other.original)):
             assert np.abs(np.asarray(one, np.int16) - np.asarray(two, np.int16)).max() <= 1
+
+
+def test_drafts_are_smaller(folder: Path) -> None:
+    exported, torches = (
+        runtime(folder, "hair", engine=engine, draft=True) for engine in ("onnxruntime", "torch")
+    )
+    found = exported.draw(exported.start([1]))
+    assert found.shape == (1, 3, 16, 16)
+    np.testing.assert_allclose(found, torches.draw(torches.start([1])), rtol=1e-3, atol=1e-4)
 
 
 def test_threads_may_share_it(folder: Path) -> None:
@@ -118,6 +129,12 @@ def test_what_cannot_be_done_says_so(folder: Path) -> None:
         runtime(folder, "styles")
     with pytest.raises(ExportError, match="'styleclip export onnx --mapper nose --out"):
         runtime(folder, "nose")
+
+
+def test_a_service_imports_no_torch() -> None:
+    pytest.importorskip("fastapi")
+    script = "import styleclip_rt.runtime.service, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_an_edit_imports_no_torch(folder: Path, tmp_path: Path) -> None:
