@@ -33,6 +33,11 @@ def test_from_latents_to_an_edit(
     assert run(monkeypatch, *train, "--steps", 2, "--faces", 1, "--precision", "fp32") == 0
     best = out / "best.safetensors"
     assert "best validation loss" in capsys.readouterr().out
+    keep = ("mapper", "keep", best, "--out", tmp_path / "old.safetensors", "--prompts")
+    assert run(monkeypatch, *keep, "old") == 0
+    assert (tmp_path / "old.safetensors").is_file()
+    assert run(monkeypatch, *keep, "old, green hair") == 2
+    assert "'green hair': choose from red hair, old" in capsys.readouterr().err
     apply = ("mapper", "apply", best, "--out", tmp_path / "edit")
     assert run(monkeypatch, *apply, "--prompt", "red hair", "--strength", 0.8, "--seed", 3) == 0
     names = {path.name for path in (tmp_path / "edit").iterdir()}

@@ -101,7 +101,7 @@ def train(
 
     loss = {"id": id, "preserve": preserve, "draft": draft}
     settings = MapperSettings(
-        prompts=tuple(" ".join(prompt.lower().split()) for prompt in prompts.split(",")),
+        prompts=_prompts(prompts),
         loss={name: value for name, value in loss.items() if value is not None},
         **{name: value for name, value in options.items() if value is not None},
     )
@@ -137,6 +137,33 @@ def engine() -> Any:
             "pip install 'styleclip-rt[distributed]'."
         ) from None
     return Accelerator(cpu=not torch.cuda.is_available())
+
+
+@mapper.command()
+@click.argument("name", metavar="MAPPER")
+@click.option("--prompts", required=True, help="Comma-separated; the others are dropped.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+def keep(name: str, prompts: str, out: Path) -> None:
+    """Write a MAPPER for some of its prompts, say those that passed `mapper evaluate`."""
+    from styleclip_rt.checkpoints import mapper_file
+    from styleclip_rt.mappers import find
+    from styleclip_rt.models.mapper import PromptMapper
+
+    network, origin = mapper_file.load(find(name))
+    known = network.config.prompts if isinstance(network, PromptMapper) else ()
+    wanted = _prompts(prompts)
+    if unknown := [prompt for prompt in wanted if prompt not in known]:
+        raise StyleClipError(
+            f"the mapper {name!r} was not trained for the prompt {unknown[0]!r}: "
+            f"choose from {', '.join(known) or 'none'}."
+        )
+    assert isinstance(network, PromptMapper)
+    mapper_file.save(network.keeping(wanted), out, origin)
+    click.echo(f"{out}: {', '.join(wanted)}")
+
+
+def _prompts(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(prompt.lower().split()) for prompt in text.split(","))
 
 
 @mapper.command()

@@ -66,6 +66,14 @@ def test_prompts_of_training_get_their_direction_and_others_a_mixture() -> None:
     )
 
 
+def test_a_mapper_keeps_some_of_its_prompts_as_they_were() -> None:
+    mapper, w_plus = prompt_mapper(), torch.randn(2, 6, 16)
+    kept = mapper.keeping(["prompt 2", "prompt 0"])
+    assert kept.config.prompts == ("prompt 2", "prompt 0")
+    text = torch.eye(8)[[2, 0]]
+    torch.testing.assert_close(kept(w_plus, text), mapper(w_plus, text))
+
+
 @pytest.mark.parametrize(
     "mapper",
     [

@@ -8,7 +8,7 @@ Weights are held *effective*: the run-time scales of the equalised learning rate
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -176,3 +176,19 @@ class PromptMapper(nn.Module):
         every = torch.cat((self.directions, self.basis)).flatten(1)
         moves = (mixture @ every).view(-1, len(self.config.rows), self.config.latent_dim)
         return torch.zeros_like(w_plus).index_copy(1, self.rows, moves)
+
+    @torch.no_grad()
+    def keeping(self, prompts: Sequence[str]) -> "PromptMapper":
+        """A mapper for some of its prompts, in the given order, that does with them the same.
+
+        Raises ValueError for a prompt that is not its own.
+        """
+        kept = [self.config.prompts.index(prompt) for prompt in prompts]
+        mapper = PromptMapper(replace(self.config, prompts=tuple(prompts)))
+        state = self.state_dict()
+        faces = self.config.face_dim
+        columns = [*range(faces), *(faces + i for i in kept)]
+        state |= {"texts": self.texts[kept], "directions": self.directions[kept]}
+        state["network.0.weight"] = state["network.0.weight"][:, columns]
+        mapper.load_state_dict(state)
+        return mapper
