@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from styleclip_rt.pictures import contact_sheet, save_png, to_pil
 from styleclip_rt.probes.face import Face
-from styleclip_rt.probes.judge import judge
+from styleclip_rt.probes.judge import has_look, judge
+from styleclip_rt.probes.regions import Regions
 from styleclip_rt.training.latent_dataset import LatentDataset
 
 SHEET_FACES = 8
@@ -84,6 +85,7 @@ class MapperStudy:
         self.faces, self.strength = faces, strength
         self.data = LatentDataset(latents, "val")
         self._originals: dict[int, Face] = {}
+        self._regions: dict[int, Regions] = {}
 
     def run(self) -> list[Row]:
         """Make what is missing; writes `edits.csv`, `summary.md` and `sheet.png`."""
@@ -132,7 +134,9 @@ class MapperStudy:
         chosen = []
         for face in range(len(self.data)):
             original = self._original(face)
-            if original.detected and not judge(prompt, original, original).already:
+            if face not in self._regions:
+                self._regions[face] = Regions(original)
+            if original.detected and not has_look(prompt, self._regions[face]):
                 chosen.append(face)
             if len(chosen) == self.faces:
                 break

@@ -68,6 +68,15 @@ def canonical(prompt: str) -> str | None:
     return name if name in MEASURES else None
 
 
+def has_look(prompt: str, regions: Regions) -> bool:
+    """Whether a face has what a prompt asks for; False for a prompt that no measure knows."""
+    name = canonical(prompt)
+    if name is None:
+        return False
+    measure = MEASURES[name]
+    return bool(measure.score(regions) >= measure.level)
+
+
 def judge(prompt: str, original: Picture, edited: Picture) -> Judgement:
     """Judge one edit. Pictures are square aligned faces of any size from 128 px, or Faces.
 
