@@ -469,8 +469,14 @@ class MapperTrainer:
                 if self.step % s.save_every == 0 or self.step == s.steps:
                     self.save()
         if self.rank == 0:
-            save_png(loss_plot(self.history), self.folder / "loss.png", {})
+            save_png(loss_plot(self._weighted_history()), self.folder / "loss.png", {})
         return self.best
+
+    def _weighted_history(self) -> list[dict[str, float]]:
+        """Every term of the loss as it adds to the total."""
+        terms = {name: getattr(self.loss, name) for name in ("id", "l2", "preserve", "across")}
+        terms["painted"] = self.settings.paint
+        return [{k: v * terms.get(k, 1.0) for k, v in row.items()} for row in self.history]
 
     def _judge(self, total: float) -> None:
         self.history[-1]["validation"] = total
