@@ -4,6 +4,7 @@
 //   draw libstyleclip_ops.so smiling.mapper_synthesis.fused.ts latent.safetensors face.ppm 1.0 0
 //
 // The last two are a mapper's strength and the number of its prompt.
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <dlfcn.h>
 #include <torch/script.h>
 
@@ -21,6 +22,27 @@ namespace {
 // Fused files name operators of the op library, which registers them when it is loaded.
 void load_ops(const char* path) {
   if (dlopen(path, RTLD_NOW | RTLD_GLOBAL) == nullptr) throw std::runtime_error(dlerror());
+}
+
+// Loads a network, whose file must have been made for the op library of this version.
+torch::jit::Module load_network(const char* path) {
+  torch::jit::ExtraFilesMap files{{"styleclip_rt.json", ""}};
+  torch::jit::Module network = torch::jit::load(path, std::nullopt, files);
+  const std::string& description = files["styleclip_rt.json"];
+  const std::regex pattern(R"re("version": "([^"]*)")re");
+  std::smatch made_for;
+  if (!std::regex_search(description, made_for, pattern)) {
+    throw std::runtime_error(std::string(path) + " is no file of styleclip export");
+  }
+  const std::string version = c10::Dispatcher::singleton()
+                                  .findSchemaOrThrow("styleclip_rt::version", "")
+                                  .typed<std::string()>()
+                                  .call();
+  if (made_for.str(1) != version) {
+    throw std::runtime_error(std::string(path) + " was made for version " + made_for.str(1) +
+                             ", but the op library is of version " + version);
+  }
+  return network;
 }
 
 // The one tensor of a safetensors file as `styleclip edit` saves it: the length of a JSON header,
@@ -64,7 +86,7 @@ int main(int argc, char** argv) try {
     return 2;
   }
   load_ops(argv[1]);
-  torch::jit::Module network = torch::jit::load(argv[2]);
+  torch::jit::Module network = load_network(argv[2]);
   const at::Tensor latent = read_latent(argv[3]);
   std::vector<c10::IValue> inputs{latent};
   if (argc == 7) {

@@ -14,9 +14,11 @@ from safetensors.torch import save_file
 from styleclip_rt.export.table import build
 from styleclip_rt.export.torchscript import export_torchscript
 
+from styleclip_rt import __version__
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.ops import _library
 from styleclip_rt.pictures import to_pil
+from tests.export.archives import of_version
 from tests.tiny import tiny_bundle, tiny_prompt_mapper
 
 SOURCE = Path(__file__).parents[2] / "examples" / "cpp"
@@ -74,3 +76,8 @@ def test_a_program_without_python_draws_the_same(draw: Path, tmp_path: Path) -> 
     assert done.returncode == 2
     assert "is cut short" in done.stderr
     assert not (tmp_path / "none.ppm").exists()
+
+    foreign = of_version(files[0], "0.0.0", tmp_path / "foreign.ts")
+    done = run(draw, _library.PATH, foreign, files[1], tmp_path / "none.ppm", 1, 0)
+    assert done.returncode == 2
+    assert f"made for version 0.0.0, but the op library is of version {__version__}" in done.stderr

@@ -24,6 +24,7 @@ from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import ExportError, StyleClipError
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 from styleclip_rt.ops import _library
+from tests.export.archives import of_version, rewritten
 from tests.export.tensorrt_operators import check_tensorrt_takes
 from tests.tiny import tiny_bundle
 
@@ -188,6 +189,19 @@ def test_stylegan2_too(bundle: Bundle, tmp_path: Path, name: str) -> None:
     check_tensorrt_takes(tmp_path / f"{name}.onnx")
     for fused in (False, True):
         assert export_torchscript(network, "tiny", tmp_path / f"{name}.ts", fused=fused).passed
+
+
+@pytest.mark.skipif(not _library.load(), reason="needs the compiled ops")
+def test_a_fused_file_for_other_compiled_ops_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "clip_image.ts"
+    export_torchscript(build(bundle, "clip_image"), bundle.name, path, fused=True)
+    older = of_version(path, "0.0.0", tmp_path / "older.ts")
+    with pytest.raises(ExportError, match=r"ops of version 0\.0\.0, but here are those"):
+        engines.load(older)
+    name = "styleclip_rt.area_resample"
+    unknown = rewritten(path, name, f"{name}_of_tomorrow", tmp_path / "unknown.ts")
+    with pytest.raises(ExportError, match="compiled ops that this installation lacks or has in an"):
+        engines.load(unknown)
 
 
 def test_another_network_is_noticed(bundle: Bundle, exports: Path) -> None:

@@ -45,6 +45,8 @@ class AotInductorEngine:
             ) from None
         known = self._module.get_metadata()
         self.info = ExportInfo.from_json(known.get(KEY), path)
+        if self.info.flavour == "fused":
+            _library.check_version(self.info.version, path)
         if known["AOTI_DEVICE_KEY"] != device:
             raise ExportError(
                 f"{path} was compiled for {known['AOTI_DEVICE_KEY']}, not for {device}: choose "

@@ -43,6 +43,8 @@ class TorchScriptEngine:
             ) from None
         text = extra[f"{KEY}.json"]
         self.info = ExportInfo.from_json(text.decode() if isinstance(text, bytes) else text, path)
+        if self.info.flavour == "fused":
+            _library.check_version(self.info.version, path)
         self._device = device
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:

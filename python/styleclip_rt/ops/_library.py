@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from styleclip_rt.errors import ExportError
+
 PATH = Path(__file__).parents[1] / (
     "libstyleclip_ops.dylib" if sys.platform == "darwin" else "libstyleclip_ops.so"
 )
@@ -35,6 +37,22 @@ def load() -> bool:
         )
         return False
     return True
+
+
+def check_version(made_for: str, path: object) -> None:
+    """Be sure that a file with compiled ops, made by version `made_for`, means these ones.
+
+    Raises:
+        ExportError: the op library is of another version, or is not here.
+    """
+    # The first libraries did not tell.
+    tell = getattr(torch.ops.styleclip_rt, "version", None) if load() else None
+    version = "no version" if tell is None else tell()
+    if version != made_for:
+        raise ExportError(
+            f"{path} was made for the compiled ops of version {made_for}, but here are those of "
+            f"{version}: export it again with this installation, or install it again."
+        )
 
 
 _standard_only = False
