@@ -1,7 +1,7 @@
 // Compiled once for each instruction set; see isa.h.
 #include "modulated_conv2d_isa.h"
 
-#include "scratch.h"
+#include "direct.h"
 #include "winograd.h"
 
 namespace styleclip {
@@ -52,27 +52,17 @@ Side<S> fill_side(char* memory, const ModulatedConv<S>& a, std::int64_t n, const
   return side;
 }
 
-// One input row, times the style, into a blocked row with `border` zero pixels at either end.
-template <class S>
-void scaled_row(const S* x, std::int64_t width, const Sizes<S>& in, const ComputeOf<S>* style,
-                int border, char* row) {
+// One input row, times the style, handed on as `put(pixel, vector, value)`.
+template <class S, class Put>
+STYLECLIP_INLINE void scale_row(const ModulatedConv<S>& a, const Side<S>& side, const Sizes<S>& in,
+                                std::int64_t n, std::int64_t row, const Put& put) {
   constexpr int L = Sizes<S>::L;
-  const std::int64_t pixels = width + 2 * border;
-  if (x == nullptr) {
-    std::memset(row, 0, in.blocks * pixels * 64);
-    return;
-  }
-  if (border) {
-    for (std::int64_t b = 0; b < in.blocks; ++b) {
-      std::memset(row + b * pixels * 64, 0, 64);
-      std::memset(row + (b * pixels + pixels - 1) * 64, 0, 64);
-    }
-  }
-  for (std::int64_t px = 0; px < width; ++px, x += in.channels) {
+  const S* x = a.x + (n * a.height + row) * a.width * in.channels;
+  for (std::int64_t px = 0; px < a.width; ++px, x += in.channels) {
     for (std::int64_t v = 0; v < in.vectors; ++v) {
       const std::int64_t left = in.channels - v * L;
       const auto value = left > 0 ? load_some(x + v * L, left) : Vec<ComputeOf<S>>{};
-      store_blocked<S>(row, pixels, px + border, v, value * load(style + v * L));
+      put(px, v, value * load(side.style + v * L));
     }
   }
 }
@@ -127,89 +117,24 @@ void finish(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, const
   }
 }
 
-template <class S>
+template <class S, class Method>
 void forward_plain(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, std::int64_t n,
                    std::int64_t begin, std::int64_t end) {
   using C = ComputeOf<S>;
-  constexpr int OB = out_block<S>;
   const Sizes<S> in(a.in_channels), size(a.out_channels);
-  const int border = a.kernel / 2;
-  const int tap_count = a.kernel * a.kernel;
-  const std::int64_t group = rows_at_once(a.width, end - begin);
-  const std::int64_t pixels = a.width + 2 * border;
-  const std::int64_t row_bytes = in.blocks * pixels * 64;
   Layout layout;
   const std::size_t side_at = add_side(layout, in, size);
-  const std::size_t rows_at = layout.add(row_bytes * (group + 2 * border));
+  const Method method(layout, in, a.kernel, a.width, end - begin);
   char* memory = thread_scratch(layout.size());
   const Side<S> side = fill_side(memory + side_at, a, n, in, size);
-  const Ring rows{memory + rows_at, row_bytes, group + 2 * border};
-  const Tiling tiling(a.width);
-  C sums[kMaxPixels * OB];
-
-  const std::int64_t tap_bytes = 64 * steps<S> * kVectors;
-  Taps<S> taps;
-  taps.count = tap_count;
-  taps.blocks = in.blocks;
-  taps.x_stride = pixels * 64;
-  taps.weight_stride = tap_count * tap_bytes;
-  std::int64_t prepared = begin - border;
-  for (std::int64_t first = begin; first < end; first += group) {
-    const std::int64_t last = first + group < end ? first + group : end;
-    for (; prepared < last + border; ++prepared) {
-      const bool inside = prepared >= 0 && prepared < a.height;
-      const S* x = a.x + (n * a.height + prepared) * a.width * in.channels;
-      scaled_row(inside ? x : nullptr, a.width, in, side.style, border, rows[prepared]);
-    }
-    for (std::int64_t ob = 0; ob < size.out_blocks; ++ob) {
-      const char* weight = a.weight + ob * in.blocks * taps.weight_stride;
-      for (std::int64_t row = first; row < last; ++row) {
-        for (std::int64_t i = 0; i < tiling.count; ++i) {
-          const std::int64_t px = tiling.begin(i);
-          for (int t = 0; t < tap_count; ++t) {
-            taps.x[t] = rows[row + t / a.kernel - border] + (px + t % a.kernel) * 64;
-            taps.weight[t] = weight + t * tap_bytes;
-          }
-          run_tile<S>(tiling.pixels(i), taps, sums, OB);
-          finish(a, out, side, size, n, ob, row, px, tiling.pixels(i), a.height, a.width, sums);
-        }
-      }
-    }
-  }
-}
-
-// The plain 3x3 form through Winograd's transform; see winograd.h.
-template <class S>
-void forward_winograd(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, std::int64_t n,
-                      std::int64_t begin, std::int64_t end) {
-  using C = ComputeOf<S>;
-  constexpr int L = lanes<C>;
-  const Sizes<S> in(a.in_channels), size(a.out_channels);
-  const TileGrid grid(a.width, end - begin);
-  Layout layout;
-  const std::size_t side_at = add_side(layout, in, size);
-  const WinogradMemory<S> sizes(layout, grid, in.vectors, in.blocks);
-  char* memory = thread_scratch(layout.size());
-  const Side<S> side = fill_side(memory + side_at, a, n, in, size);
-  const auto prepare = [&](std::int64_t row, C* to) {
-    if (row < 0 || row >= a.height) {
-      std::memset(to, 0, sizes.row_bytes);
-      return;
-    }
-    const S* x = a.x + (n * a.height + row) * a.width * in.channels;
-    for (std::int64_t px = 1; px <= a.width; ++px, x += in.channels) {
-      for (std::int64_t v = 0; v < in.vectors; ++v) {
-        const std::int64_t left = in.channels - v * L;
-        const auto value = left > 0 ? load_some(x + v * L, left) : Vec<C>{};
-        store(to + (v * grid.row_pixels + px) * L, value * load(side.style + v * L));
-      }
-    }
+  const auto prepare = [&](std::int64_t row, const auto& put) {
+    scale_row(a, side, in, n, row, put);
   };
   const auto take = [&](std::int64_t ob, std::int64_t row, std::int64_t px, std::int64_t pixels,
                         const C* c) {
     finish(a, out, side, size, n, ob, row, px, pixels, a.height, a.width, c);
   };
-  convolve_winograd(grid, sizes, memory, in, size, a.weight, a.width, begin, end, prepare, take);
+  method.run(memory, in, size, a.weight, a.height, a.width, begin, end, prepare, take);
 }
 
 // The transposed convolution makes rows -1 .. 2 height + 1 of which the first and last are zero;
@@ -234,6 +159,7 @@ void forward_up(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, s
   char* memory = thread_scratch(layout.size());
   const Side<S> side = fill_side(memory + side_at, a, n, in, size);
   const Ring rows{memory + rows_at, row_bytes, group + 2};
+  std::memset(rows.memory, 0, row_bytes * (group + 2));  // the borders stay zero
   const Ring filtered{memory + filtered_at, filtered_bytes, 2 * group + 3};
   C* spread = reinterpret_cast<C*>(memory + spread_at) + OB;  // columns -1 .. 2 width + 1
   std::memset(spread - OB, 0, OB * sizeof(C));
@@ -289,9 +215,14 @@ void forward_up(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, s
     const std::int64_t last = first + group < end ? first + group : end;
     // Rows up to `last` feed the rows up to 2 last + 1 of the transposed convolution.
     for (; prepared < last + 1; ++prepared) {
-      const bool inside = prepared >= 0 && prepared < a.height;
-      const S* x = a.x + (n * a.height + prepared) * a.width * in.channels;
-      scaled_row(inside ? x : nullptr, a.width, in, side.style, 1, rows[prepared]);
+      char* row = rows[prepared];
+      if (prepared < 0 || prepared >= a.height) {
+        std::memset(row, 0, row_bytes);
+        continue;
+      }
+      scale_row(a, side, in, n, prepared, [&](std::int64_t px, std::int64_t v, Vec<C> value) {
+        store_blocked<S>(row, pixels, px + 1, v, value);
+      });
     }
     for (std::int64_t ob = 0; ob < size.out_blocks; ++ob) {
       for (std::int64_t row = spread_rows; row < 2 * last + 2; ++row) spread_row(row, ob);
@@ -430,92 +361,20 @@ Sums<S> clear_sums(char* memory, const Sizes<S>& in, const Sizes<S>& out) {
   return {at, at + in.whole, at + in.whole + out.whole, Vec<C>{}};
 }
 
-template <class S>
+template <class S, class Method>
 void backward_plain(const ModulatedConv<S>& a, const ModulatedConvGradients<S>& g, std::int64_t n,
                     std::int64_t begin, std::int64_t end) {
   using C = ComputeOf<S>;
-  constexpr int OB = out_block<S>;
   const Sizes<S> in(a.in_channels), size(a.out_channels);
-  const int border = a.kernel / 2;
-  const int tap_count = a.kernel * a.kernel;
-  const std::int64_t group = rows_at_once(a.width, end - begin);
-  const std::int64_t pixels = a.width + 2 * border;
-  const std::int64_t row_bytes = size.blocks * pixels * 64;
   Layout layout;
   const std::size_t side_at = add_side(layout, in, size);
   const std::size_t sums_at = layout.add((in.whole + 2 * size.whole) * sizeof(C));
-  const std::size_t rows_at = layout.add(row_bytes * (group + 2 * border));
+  const Method method(layout, size, a.kernel, a.width, end - begin);
   char* memory = thread_scratch(layout.size());
   const Side<S> side = fill_side(memory + side_at, a, n, in, size);
   Sums<S> total = clear_sums(memory + sums_at, in, size);
-  const Ring rows{memory + rows_at, row_bytes, group + 2 * border};
-  std::memset(rows.memory, 0, row_bytes * (group + 2 * border));  // the borders stay zero
-  const Tiling tiling(a.width);
-  C sums[kMaxPixels * OB];
-
-  const std::int64_t tap_bytes = 64 * steps<S> * kVectors;
-  Taps<S> taps;
-  taps.count = tap_count;
-  taps.blocks = size.blocks;
-  taps.x_stride = pixels * 64;
-  taps.weight_stride = tap_count * tap_bytes;
-  std::int64_t prepared = begin - border;
-  for (std::int64_t first = begin; first < end; first += group) {
-    const std::int64_t last = first + group < end ? first + group : end;
-    for (; prepared < last + border; ++prepared) {
-      char* row = rows[prepared];
-      const auto put = [&](std::int64_t px, std::int64_t v, Vec<C> value) {
-        store_blocked<S>(row, pixels, px + border, v, value);
-      };
-      if (prepared < 0 || prepared >= a.height) {
-        std::memset(row, 0, row_bytes);
-      } else if (prepared >= begin && prepared < end) {
-        activation_gradient<S, true>(a, g, side, size, n, prepared, a.height, a.width, total.factor,
-                                     total.rgb_style, total.noise, put);
-      } else {
-        activation_gradient<S, false>(a, g, side, size, n, prepared, a.height, a.width,
-                                      total.factor, total.rgb_style, total.noise, put);
-      }
-    }
-    for (std::int64_t ib = 0; ib < in.out_blocks; ++ib) {
-      const char* weight = a.weight + ib * size.blocks * taps.weight_stride;
-      for (std::int64_t row = first; row < last; ++row) {
-        for (std::int64_t i = 0; i < tiling.count; ++i) {
-          const std::int64_t px = tiling.begin(i);
-          for (int t = 0; t < tap_count; ++t) {
-            taps.x[t] = rows[row + t / a.kernel - border] + (px + t % a.kernel) * 64;
-            taps.weight[t] = weight + t * tap_bytes;
-          }
-          run_tile<S>(tiling.pixels(i), taps, sums, OB);
-          finish_gradient(a, g, side, in, n, ib, row, px, tiling.pixels(i), sums, total.style);
-        }
-      }
-    }
-  }
-  add_sums(a, g, side, total);
-}
-
-template <class S>
-void backward_winograd(const ModulatedConv<S>& a, const ModulatedConvGradients<S>& g,
-                       std::int64_t n, std::int64_t begin, std::int64_t end) {
-  using C = ComputeOf<S>;
-  constexpr int L = lanes<C>;
-  const Sizes<S> in(a.in_channels), size(a.out_channels);
-  const TileGrid grid(a.width, end - begin);
-  Layout layout;
-  const std::size_t side_at = add_side(layout, in, size);
-  const std::size_t sums_at = layout.add((in.whole + 2 * size.whole) * sizeof(C));
-  const WinogradMemory<S> sizes(layout, grid, size.vectors, size.blocks);
-  char* memory = thread_scratch(layout.size());
-  const Side<S> side = fill_side(memory + side_at, a, n, in, size);
-  Sums<S> total = clear_sums(memory + sums_at, in, size);
-  const auto prepare = [&](std::int64_t row, C* to) {
-    const auto put = [&](std::int64_t px, std::int64_t v, Vec<C> value) {
-      store(to + (v * grid.row_pixels + px + 1) * L, value);
-    };
-    if (row < 0 || row >= a.height) {
-      std::memset(to, 0, sizes.row_bytes);
-    } else if (row >= begin && row < end) {
+  const auto prepare = [&](std::int64_t row, const auto& put) {
+    if (row >= begin && row < end) {
       activation_gradient<S, true>(a, g, side, size, n, row, a.height, a.width, total.factor,
                                    total.rgb_style, total.noise, put);
     } else {
@@ -527,7 +386,7 @@ void backward_winograd(const ModulatedConv<S>& a, const ModulatedConvGradients<S
                         const C* c) {
     finish_gradient(a, g, side, in, n, ib, row, px, pixels, c, total.style);
   };
-  convolve_winograd(grid, sizes, memory, size, in, a.weight, a.width, begin, end, prepare, take);
+  method.run(memory, size, in, a.weight, a.height, a.width, begin, end, prepare, take);
   add_sums(a, g, side, total);
 }
 
@@ -663,16 +522,16 @@ template <class S>
 void modulated_conv2d(const ModulatedConv<S>& layer, const ModulatedConvOutputs<S>& out,
                       std::int64_t n, std::int64_t begin, std::int64_t end) {
   if (layer.up) return forward_up(layer, out, n, begin, end);
-  if (layer.winograd) return forward_winograd(layer, out, n, begin, end);
-  forward_plain(layer, out, n, begin, end);
+  if (layer.winograd) return forward_plain<S, Winograd<S>>(layer, out, n, begin, end);
+  forward_plain<S, Direct<S>>(layer, out, n, begin, end);
 }
 
 template <class S>
 void modulated_conv2d_backward(const ModulatedConv<S>& layer, const ModulatedConvGradients<S>& out,
                                std::int64_t n, std::int64_t begin, std::int64_t end) {
   if (layer.up) return backward_up(layer, out, n, begin, end);
-  if (layer.winograd) return backward_winograd(layer, out, n, begin, end);
-  backward_plain(layer, out, n, begin, end);
+  if (layer.winograd) return backward_plain<S, Winograd<S>>(layer, out, n, begin, end);
+  backward_plain<S, Direct<S>>(layer, out, n, begin, end);
 }
 
 STYLECLIP_MODULATED_CONV(template, float)

@@ -142,71 +142,82 @@ void transform_output(const C* products, std::int64_t count, std::int64_t at, st
   }
 }
 
-// Where a thread keeps what it works on.
+// Like `Direct` (direct.h), for 3x3 kernels.
 template <class S>
-struct WinogradMemory {
+class Winograd {
+ public:
   using C = ComputeOf<S>;
-  WinogradMemory(Layout& layout, const TileGrid& grid, std::int64_t vectors, std::int64_t blocks)
-      : row_bytes(vectors * grid.row_pixels * 64),
-        rows(2 * grid.rows_at_once + 2),
-        point_bytes(blocks * grid.tiles_at_once * 64),
-        rows_at(layout.add(row_bytes * rows)),
-        tiles_at(layout.add(point_bytes * kPoints)),
-        products_at(layout.add(kPoints * grid.tiles_at_once * out_block<S> * sizeof(C))),
-        results_at(layout.add(4 * grid.span * out_block<S> * sizeof(C))) {}
-  std::size_t row_bytes, rows, point_bytes, rows_at, tiles_at, products_at, results_at;
-};
 
-// The rows [begin, end) of a 3x3 convolution. `prepare(row, to)` writes the pixels of an input row
-// as [vector][column + 1][lanes] between borders that are zero, or zeros for a row outside;
-// `take(output block, row, first pixel, pixels, [pixel][out_block])` gets each piece of the result.
-template <class S, class Prepare, class Take>
-void convolve_winograd(const TileGrid& grid, const WinogradMemory<S>& sizes, char* memory,
-                       const Sizes<S>& in, const Sizes<S>& out, const char* weight,
-                       std::int64_t width, std::int64_t begin, std::int64_t end,
-                       const Prepare& prepare, const Take& take) {
-  using C = ComputeOf<S>;
-  constexpr int OB = out_block<S>;
-  const Ring ring{memory + sizes.rows_at, static_cast<std::int64_t>(sizes.row_bytes),
-                  static_cast<std::int64_t>(sizes.rows)};
-  char* tiles = memory + sizes.tiles_at;
-  C* products = reinterpret_cast<C*>(memory + sizes.products_at);
-  C* upper = reinterpret_cast<C*>(memory + sizes.results_at);
-  C* lower = upper + 2 * grid.span * OB;
-  std::memset(ring.memory, 0, sizes.row_bytes * sizes.rows);  // the borders stay zero
-  const std::int64_t weight_bytes = 64 * steps<S> * kVectors * in.blocks;
-  std::int64_t prepared = begin - 1;
-  for (std::int64_t first = begin; first < end; first += 2 * grid.rows_at_once) {
-    const std::int64_t left = (end - first + 1) / 2;
-    const std::int64_t tile_rows = left < grid.rows_at_once ? left : grid.rows_at_once;
-    for (; prepared < first + 2 * tile_rows + 1; ++prepared) {
-      prepare(prepared, reinterpret_cast<C*>(ring[prepared]));
-    }
-    for (std::int64_t from = 0; from < grid.columns; from += grid.span) {
-      const std::int64_t to = from + grid.span < grid.columns ? from + grid.span : grid.columns;
-      const std::int64_t span = to - from, count = tile_rows * span;
-      for (std::int64_t r = 0; r < tile_rows; ++r) {
-        const C* rows[4];
-        for (int i = 0; i < 4; ++i) {
-          rows[i] = reinterpret_cast<const C*>(ring[first + 2 * r - 1 + i]);
+  Winograd(Layout& layout, const Sizes<S>& in, int /*kernel: 3*/, std::int64_t width,
+           std::int64_t rows)
+      : grid_(width, rows),
+        row_bytes_(in.vectors * grid_.row_pixels * 64),
+        ring_(2 * grid_.rows_at_once + 2),
+        point_bytes_(in.blocks * grid_.tiles_at_once * 64),
+        rows_at_(layout.add(row_bytes_ * ring_)),
+        tiles_at_(layout.add(point_bytes_ * kPoints)),
+        products_at_(layout.add(kPoints * grid_.tiles_at_once * out_block<S> * sizeof(C))),
+        results_at_(layout.add(4 * grid_.span * out_block<S> * sizeof(C))) {}
+
+  template <class Prepare, class Take>
+  void run(char* memory, const Sizes<S>& in, const Sizes<S>& out, const char* weight,
+           std::int64_t height, std::int64_t width, std::int64_t begin, std::int64_t end,
+           const Prepare& prepare, const Take& take) const {
+    constexpr int L = lanes<C>;
+    constexpr int OB = out_block<S>;
+    const Ring ring{memory + rows_at_, row_bytes_, ring_};
+    char* tiles = memory + tiles_at_;
+    C* products = reinterpret_cast<C*>(memory + products_at_);
+    C* upper = reinterpret_cast<C*>(memory + results_at_);
+    C* lower = upper + 2 * grid_.span * OB;
+    std::memset(ring.memory, 0, row_bytes_ * ring_);  // the borders stay zero
+    const std::int64_t weight_bytes = 64 * steps<S> * kVectors * in.blocks;
+    std::int64_t prepared = begin - 1;
+    for (std::int64_t first = begin; first < end; first += 2 * grid_.rows_at_once) {
+      const std::int64_t left = (end - first + 1) / 2;
+      const std::int64_t tile_rows = left < grid_.rows_at_once ? left : grid_.rows_at_once;
+      for (; prepared < first + 2 * tile_rows + 1; ++prepared) {
+        C* row = reinterpret_cast<C*>(ring[prepared]);
+        if (prepared < 0 || prepared >= height) {
+          std::memset(row, 0, row_bytes_);
+          continue;
         }
-        transform_input<S>(rows, grid.row_pixels, in.vectors, from, to, tiles, sizes.point_bytes,
-                           count, r * span);
+        prepare(prepared, [&](std::int64_t px, std::int64_t v, Vec<C> value) {
+          store(row + (v * grid_.row_pixels + px + 1) * L, value);
+        });
       }
-      for (std::int64_t ob = 0; ob < out.out_blocks; ++ob) {
-        multiply_tiles<S>(tiles, sizes.point_bytes, count, in.blocks, weight + ob * weight_bytes,
-                          out.out_blocks * weight_bytes, products);
+      for (std::int64_t from = 0; from < grid_.columns; from += grid_.span) {
+        const std::int64_t to =
+            from + grid_.span < grid_.columns ? from + grid_.span : grid_.columns;
+        const std::int64_t span = to - from, count = tile_rows * span;
         for (std::int64_t r = 0; r < tile_rows; ++r) {
-          transform_output<C>(products, count, r * span, span, OB, upper, lower);
-          const std::int64_t row = first + 2 * r, px = 2 * from;
-          const std::int64_t pixels = 2 * to < width ? 2 * span : width - px;
-          take(ob, row, px, pixels, upper);
-          if (row + 1 < end) take(ob, row + 1, px, pixels, lower);
+          const C* rows[4];
+          for (int i = 0; i < 4; ++i) {
+            rows[i] = reinterpret_cast<const C*>(ring[first + 2 * r - 1 + i]);
+          }
+          transform_input<S>(rows, grid_.row_pixels, in.vectors, from, to, tiles, point_bytes_,
+                             count, r * span);
+        }
+        for (std::int64_t ob = 0; ob < out.out_blocks; ++ob) {
+          multiply_tiles<S>(tiles, point_bytes_, count, in.blocks, weight + ob * weight_bytes,
+                            out.out_blocks * weight_bytes, products);
+          for (std::int64_t r = 0; r < tile_rows; ++r) {
+            transform_output<C>(products, count, r * span, span, OB, upper, lower);
+            const std::int64_t row = first + 2 * r, px = 2 * from;
+            const std::int64_t pixels = 2 * to < width ? 2 * span : width - px;
+            take(ob, row, px, pixels, upper);
+            if (row + 1 < end) take(ob, row + 1, px, pixels, lower);
+          }
         }
       }
     }
   }
-}
+
+ private:
+  TileGrid grid_;
+  std::int64_t row_bytes_, ring_, point_bytes_;
+  std::size_t rows_at_, tiles_at_, products_at_, results_at_;
+};
 
 }  // namespace
 }  // namespace STYLECLIP_ISA
