@@ -157,7 +157,7 @@ def test_gradients_equal_the_reference(up, shape, dtype):
 
     found = gradients(narrow, up, kernels, grads, names)
     # In bfloat16 a few samples round onto the clamp, whose gradient is zero.
-    tolerance = {torch.float64: 1e-12, torch.float32: 1e-4, torch.bfloat16: 0.15}[dtype]
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-4, torch.bfloat16: 0.2}[dtype]
     for name, one, other in zip(names, found, expected, strict=True):
         error = (one.double() - other).norm() / other.norm()
         assert error < tolerance, f"{name}: {error}"
