@@ -1,8 +1,8 @@
 """How long a mapper service takes from nothing to its first edited image.
 
 ``python -m benchmarks.cold_start`` starts ``styleclip serve`` again and again, with torch and with
-ONNX Runtime in turn, and asks for an edit until one comes back. The files have been read before, so
-the disk is no part of it.
+ONNX Runtime in turn, and asks for an edit until one comes back; and likewise a program that holds a
+`MapperRuntime` itself. The files have been read before, so the disk is no part of it.
 """
 
 import io
@@ -34,6 +34,15 @@ from styleclip_rt.checkpoints import mapper_file, native
 from styleclip_rt.fingerprint import fingerprint
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 
+PROGRAM = """
+import sys
+from styleclip_rt.pictures import to_pil
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
+bundle, mapper, engine, exports, draft, picture = sys.argv[1:]
+runtime = MapperRuntime(bundle, [mapper], engine=engine, exports=exports, draft=draft == "True")
+edited = runtime.latents(runtime.start([7]), [Move(mapper)])
+to_pil(runtime.draw(edited)[0]).save(picture)
+"""
 ENGINES = ("torch", "onnxruntime")
 POLL_SECONDS = 0.005
 GIVE_UP_SECONDS = 120
@@ -41,15 +50,28 @@ GIVE_UP_SECONDS = 120
 
 @dataclass(frozen=True)
 class Service:
-    """A bundle, a mapper of it, the folder of their exports, and whether it draws drafts."""
+    """A bundle, a mapper of it, the folder of their exports, whether it draws drafts, and whether
+    it answers over HTTP."""
 
     bundle: str
     mapper: str
     exports: Path
     draft: bool = False
+    http: bool = True
 
     def first_image(self, engine: str) -> Image.Image:
-        """Start the service, get one edit from it, and end it.
+        """Start the service, get one edit from it, and end it."""
+        return self._served(engine) if self.http else self._made(engine)
+
+    def _made(self, engine: str) -> Image.Image:
+        with tempfile.NamedTemporaryFile(suffix=".png") as file:
+            arguments = [self.bundle, self.mapper, engine, self.exports, self.draft, file.name]
+            command = [sys.executable, "-c", PROGRAM, *(str(argument) for argument in arguments)]
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+            return Image.open(file.name).convert("RGB")
+
+    def _served(self, engine: str) -> Image.Image:
+        """Over HTTP.
 
         Raises:
             RuntimeError: it ended, or did not answer in two minutes.
@@ -124,6 +146,7 @@ def measured(service: Service, rounds: int) -> dict[str, object]:
     return {
         "bundle": service.bundle,
         "size": size,
+        "over": "HTTP" if service.http else "a call",
         "seconds": {engine: each.seconds for engine, each in times.items()},
         "ratio": ratio(times["torch"], times["onnxruntime"]),
     }
@@ -131,17 +154,20 @@ def measured(service: Service, rounds: int) -> dict[str, object]:
 
 def table(results: list[dict[str, object]]) -> str:
     """A Markdown table of min, median and max of each engine."""
-    lines = ["| bundle | px | engine | min s | median s | max s |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| bundle | px | over | engine | min s | median s | max s |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for result in results:
         for engine, seconds in result["seconds"].items():  # type: ignore[attr-defined]
             low, middle, high = min(seconds), float(np.median(seconds)), max(seconds)
             lines.append(
-                f"| {result['bundle']} | {result['size']} | {engine} "
+                f"| {result['bundle']} | {result['size']} | {result['over']} | {engine} "
                 f"| {low:.2f} | {middle:.2f} | {high:.2f} |"
             )
     told = [
-        f"{result['bundle']} at {result['size']} px: torch takes {result['ratio']:.2f} times as "
-        "long (median of the ratios)."
+        f"{result['bundle']} at {result['size']} px, over {result['over']}: torch takes "
+        f"{result['ratio']:.2f} times as long (median of the ratios)."
         for result in results
     ]
     return "\n".join([*lines, "", *told]) + "\n"
@@ -158,7 +184,9 @@ def main(rounds: int, out: Path) -> None:
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as work:
         default = exported("ffhq-mobile", "smiling", Path(work) / "ffhq-mobile")
-        results = [measured(replace(default, draft=draft), rounds) for draft in (True, False)]
+        kinds = [(True, False), (True, True), (False, True)]
+        services = [replace(default, draft=draft, http=http) for draft, http in kinds]
+        results = [measured(service, rounds) for service in services]
         os.environ["STYLECLIP_RT_CACHE"] = work
         results.append(measured(random_service(256, Path(work)), rounds))
     text = f"{table(results)}Load of the machine before: {load_before:.1f}.\n"
