@@ -38,7 +38,7 @@ from styleclip_rt.models.mapper import LevelsMapper, LevelsMapperConfig
 Record = dict[str, Any]
 
 MAPPERS = ("mapper", "mapper_text", "mapper_synthesis")
-LARGE = ("mapping", "synthesis", "clip_image", "clip_text", "identity", "edit_step")
+LARGE = ("mapping", "synthesis", "clip_image", "clip_text", "identity")
 
 
 class Kind(NamedTuple):
@@ -81,12 +81,13 @@ def files(levels_mapper: Path) -> Iterator[File]:
     for network in MAPPERS:
         for kind in KINDS:
             yield File("ffhq-mobile", network, "smiling", kind)
-    for network in LARGE:
-        for kind in (ONNX, FUSED, COMPILED):
+    for kind in (ONNX, FUSED, COMPILED):
+        for network in LARGE:
             yield File("official-sizes", network, "", kind)
-    for network in ("mapper", "mapper_synthesis"):
-        for kind in (ONNX, FUSED, COMPILED):
+        for network in ("mapper", "mapper_synthesis"):
             yield File("official-sizes", network, str(levels_mapper), kind)
+    for kind in (ONNX, FUSED):
+        yield File("official-sizes", "edit_step", "", kind)
 
 
 def bundle(name: str) -> Bundle:

@@ -15,6 +15,7 @@ from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 aten = torch.ops.aten
 
@@ -44,7 +45,8 @@ def trace_gradient(
         | get_decompositions([aten.native_layer_norm_backward])
         | DECOMPOSITIONS
     )
-    with mode:
+    # Fused attention has a backward operator that no other runtime has.
+    with mode, sdpa_kernel(SDPBackend.MATH):
         traced = make_fx(module, table, _allow_non_fake_inputs=True)(*symbolic)
     traced.graph.eliminate_dead_code()
     traced.recompile()

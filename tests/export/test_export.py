@@ -22,6 +22,7 @@ from styleclip_rt.runtime.exported_edits import GRAPHS
 from styleclip_rt import engines
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import ExportError, StyleClipError
+from styleclip_rt.models.clip import CLIP, VisionTransformerConfig
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 from styleclip_rt.ops import _library
 from tests.export.archives import of_version, rewritten
@@ -181,10 +182,12 @@ def test_torchscript(bundle: Bundle, tmp_path: Path, name: str, fused: bool) -> 
 
 
 @pytest.mark.parametrize("name", ["synthesis", "edit_step"])
-def test_stylegan2_too(bundle: Bundle, tmp_path: Path, name: str) -> None:
+def test_stylegan2_and_a_vision_transformer_too(bundle: Bundle, tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     generator = StyleGAN2(StyleGAN2Config.sized(32, channel_max=16, latent_dim=16))
-    network = build(dataclasses.replace(bundle, generator=generator), name)
+    vision = VisionTransformerConfig(patch_size=8, width=16, layers=1, heads=2)
+    clip = CLIP(dataclasses.replace(bundle.clip.config, vision=vision)).requires_grad_(False)
+    network = build(dataclasses.replace(bundle, generator=generator, clip=clip.eval()), name)
     assert export_onnx(network, "tiny", tmp_path / f"{name}.onnx").passed
     check_tensorrt_takes(tmp_path / f"{name}.onnx")
     for fused in (False, True):
