@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 import torch
@@ -287,3 +288,18 @@ def test_autocast_computes_in_bfloat16():
 def test_bad_input_raises_before_a_kernel_starts(change, error, message):
     with pytest.raises(error, match=message):
         compiled({**problem(dtype=torch.float32), **change}, False)
+
+
+def test_threads_share_the_work():
+    tensors = problem(1, 64, 64, 256, 256, dtype=torch.float32)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        compiled(tensors, False)
+        begin = time.process_time(), time.thread_time()
+        for _ in range(3):
+            compiled(tensors, False)
+        whole, own = time.process_time() - begin[0], time.thread_time() - begin[1]
+    finally:
+        torch.set_num_threads(threads)
+    assert whole > 1.3 * own, "all was done by one thread"
