@@ -3,9 +3,11 @@
 ``python -m benchmarks.memory "textbook fp32"`` prints the peak resident bytes of one candidate.
 """
 
+import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 
@@ -25,9 +27,16 @@ def main(candidate: str, threads: str) -> None:
     step = editing_step(1024).candidates[candidate]()
     for _ in range(2):
         step()
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    print(_peak())
+
+
+def _peak() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage would count what the parent held when it started this process.
+        (kilobytes,) = re.findall(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.M)
+        return int(kilobytes) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 if __name__ == "__main__":
