@@ -41,8 +41,7 @@ def export_aotinductor(
             "or name one in the variable CXX."
         ) from None
     info = describe(network, bundle_name, precision, "fused")
-    chosen = network if precision == "fp32" else network.in_half_precision()
-    traced = program(chosen, fused=True)
+    traced = program(network.in_precision(precision), fused=True)
     compile_to: Any = torch._inductor.aoti_compile_and_package
     content = io.BytesIO()
     try:

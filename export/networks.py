@@ -52,12 +52,14 @@ class Network:
     prompts: tuple[str, ...] = ()
     has_gradient: bool = False
 
-    def in_half_precision(self) -> "Network":
-        """The same with float16 arithmetic between float32 inputs and outputs.
+    def in_precision(self, precision: str) -> "Network":
+        """The same with arithmetic in "fp32" or "fp16" between float32 inputs and outputs.
 
         Raises:
             StyleClipError: it takes a gradient, which float16 would round to zero.
         """
+        if precision == "fp32":
+            return self
         if self.has_gradient:
             raise StyleClipError(
                 f"{self.name} takes a gradient, which fp16 rounds to zero: export it in fp32."

@@ -42,7 +42,7 @@ def export_onnx(network: Network, bundle_name: str, path: Path, precision: str =
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported: Any = torch.onnx.export(
-            program(network if precision == "fp32" else network.in_half_precision()),
+            program(network.in_precision(precision)),
             (),
             dynamo=True,
             opset_version=OPSET,

@@ -30,7 +30,7 @@ def export_torchscript(
         ExportError: the file does not do what the network does, or cannot be written.
     """
     info = describe(network, bundle_name, precision, "fused" if fused else "portable")
-    chosen = network if precision == "fp32" else network.in_half_precision()
+    chosen = network.in_precision(precision)
     with tracing(fused):
         module = traceable(chosen)
         if isinstance(module, fx.GraphModule):

@@ -122,8 +122,7 @@ class Editor:
         else:
             from styleclip_rt.runtime.exported_edits import ExportedEdits
 
-            name = bundle if isinstance(bundle, str) else bundle.name
-            folder = exports_folder(name) if exports is None else Path(exports)
+            folder = exports_folder(bundle, exports)
             self.engine = ExportedEdits(folder, engine, device, precision)
         self.settings = self.engine.settings
 

@@ -123,8 +123,7 @@ class MapperRuntime:
         else:
             from styleclip_rt.runtime.exported_mappers import ExportedMappers
 
-            name = bundle if isinstance(bundle, str) else bundle.name
-            folder = exports_folder(name) if exports is None else Path(exports)
+            folder = exports_folder(bundle, exports)
             self.engine = ExportedMappers(folder, mappers, engine, device, draft)
         self.latent_shape = self.engine.latent_shape
 

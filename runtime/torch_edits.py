@@ -28,7 +28,7 @@ class TorchEdits:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.precision = choose_precision(precision, self.device)
-        self.bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
+        self.bundle = load_bundle(bundle)
         self.generator = self.bundle.generator.to(self.device)
         self.clip = self.bundle.clip.to(self.device)
         self.identity = self.bundle.identity.to(self.device)

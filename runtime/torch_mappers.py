@@ -32,7 +32,7 @@ class TorchMappers:
         device: str,
         draft: bool,
     ) -> None:
-        self.bundle = load_bundle(bundle) if isinstance(bundle, str) else bundle
+        self.bundle = load_bundle(bundle)
         self.device = torch.device(device)
         self.resolution = self.bundle.draft_resolution if draft else None
         if self.resolution == 0:

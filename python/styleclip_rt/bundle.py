@@ -175,13 +175,16 @@ def list_bundles() -> list[Listing]:
     return listings
 
 
-def load_bundle(name_or_path: str | os.PathLike[str] = DEFAULT) -> Bundle:
+def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
     """Load a bundle by its name or its folder; fetch it first where that is possible and needed.
+    One that is loaded already is returned as it is.
 
     Raises BundleError if it is unknown, broken or cannot be fetched, CheckpointError if one of
     its networks cannot be read.
     """
-    name = os.fspath(name_or_path)
+    if isinstance(bundle, Bundle):
+        return bundle
+    name = os.fspath(bundle)
     if name in SOURCES:
         folder = pull(name)
     elif _is_name(name) and (_bundles_folder() / name).is_dir():

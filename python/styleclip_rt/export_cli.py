@@ -87,7 +87,7 @@ def _export(
     from styleclip_rt.export.table import build, networks
 
     bundle = load_bundle(bundle_name)
-    folder = exports_folder(bundle.name) if out is None else out
+    folder = exports_folder(bundle, out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
