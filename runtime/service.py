@@ -1,71 +1,98 @@
-"""Edits by mapper over HTTP (extra: serve): a FastAPI app to run alone or to mount in another."""
+"""Edits by mapper over HTTP (extra: serve): a Starlette app to run alone or to mount in another.
+
+Starlette alone is imported in a third of the time that FastAPI takes, and a service that draws with
+exported files has its first image in less than a second.
+"""
 
 import io
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
-from fastapi import Body, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import to_pil
 
-_PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
+Value = TypeVar("Value")
 
 
-def create_app(runtime: MapperRuntime, refused: Mapping[str, str] | None = None) -> FastAPI:
+def create_app(runtime: MapperRuntime, refused: Mapping[str, str] | None = None) -> Starlette:
     """An app that serves a runtime's mappers.
 
-    ``GET /mappers`` tells their prompts; ``POST /edit`` returns the edited face as PNG. What cannot
-    be done is answered with status 422 and one sentence, as ``{"detail": ...}``.
+    ``GET /mappers`` tells their prompts. ``POST /edit`` returns the edited face as PNG; its query
+    has ``mapper`` and, if they are to differ, ``prompt`` (""), ``strength`` (1), ``seed`` (0) of
+    the face and ``any_prompt`` (false). The latent.safetensors of an edit, sent as the body, takes
+    the place of the seed. What cannot be done is answered with status 422 and one sentence, as
+    ``{"detail": ...}``.
 
     Args:
         runtime: with the mappers; requests share it.
         refused: mappers that this runtime cannot serve, and the sentence that says why.
     """
-    app = FastAPI(title="StyleCLIP-RT mappers")
     reasons = refused or {}
 
-    @app.exception_handler(StyleClipError)
-    def not_possible(_: Request, error: StyleClipError) -> JSONResponse:
+    def mappers(_: Request) -> JSONResponse:
+        return JSONResponse(runtime.prompts)
+
+    def edited(query: QueryParams, body: bytes) -> bytes:
+        move = Move(
+            read(query, "mapper", str),
+            read(query, "prompt", str, ""),
+            read(query, "strength", float, 1.0),
+        )
+        if move.mapper in reasons:
+            raise StyleClipError(reasons[move.mapper])
+        start = read_latent(body) if body else runtime.start([read(query, "seed", int, 0)])
+        latent = runtime.latents(start[:1], [move], read(query, "any_prompt", boolean, False))
+        picture = io.BytesIO()
+        to_pil(runtime.draw(latent)[0]).save(picture, "PNG", compress_level=1)
+        return picture.getvalue()
+
+    async def edit(request: Request) -> Response:
+        picture = await run_in_threadpool(edited, request.query_params, await request.body())
+        return Response(picture, media_type="image/png")
+
+    def not_possible(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 422)
 
-    @app.exception_handler(RequestValidationError)
-    def not_understood(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return JSONResponse({"detail": f"{first['loc'][-1]}: {first['msg'].lower()}."}, 422)
+    return Starlette(
+        routes=[Route("/mappers", mappers), Route("/edit", edit, methods=["POST"])],
+        exception_handlers={StyleClipError: not_possible},
+    )
 
-    @app.get("/mappers")
-    def mappers() -> dict[str, tuple[str, ...]]:
-        """Every mapper and the prompts that it was trained for."""
-        return runtime.prompts
 
-    # FastAPI runs this in a pool of threads, which the runtime takes.
-    @app.post("/edit", response_class=Response, responses=_PNG)
-    def edit(
-        mapper: str,
-        prompt: str = "",
-        strength: float = 1.0,
-        seed: int = 0,
-        any_prompt: bool = False,
-        latent: Annotated[bytes, Body(media_type="application/octet-stream")] = b"",
-    ) -> Response:
-        """The face of `seed`, or of the latent.safetensors sent as the body, edited."""
-        if mapper in reasons:
-            raise StyleClipError(reasons[mapper])
-        start = read_latent(latent) if latent else runtime.start([seed])
-        edited = runtime.latents(start[:1], [Move(mapper, prompt, strength)], any_prompt)
-        picture = io.BytesIO()
-        to_pil(runtime.draw(edited)[0]).save(picture, "PNG", compress_level=1)
-        return Response(picture.getvalue(), media_type="image/png")
+def read(
+    query: QueryParams, name: str, kind: Callable[[str], Value], default: Value | None = None
+) -> Value:
+    """One value of a query.
 
-    return app
+    Raises:
+        StyleClipError: it is missing and has no default, or is not of its kind.
+    """
+    text = query.get(name)
+    if text is None:
+        if default is None:
+            raise StyleClipError(f"{name} is missing: give it in the query.")
+        return default
+    try:
+        return kind(text)
+    except ValueError:
+        raise StyleClipError(f"{name} must be of the kind {kind.__name__}, not {text!r}.") from None
+
+
+def boolean(text: str) -> bool:
+    """Raises ValueError for other words than "true" and "false"."""
+    return bool(("false", "true").index(text.lower()))
 
 
 def read_latent(content: bytes) -> NDArray[np.float32]:
