@@ -1,8 +1,10 @@
 // modulated_conv2d and separable_conv2d on arrays.
 #include <cstdlib>
 #include <limits>
+#include <map>
 #include <memory>
 #include <new>
+#include <utility>
 #include <variant>
 
 #include "arrays.h"
@@ -37,18 +39,16 @@ class PackedWeight {
 
   // Called with Python's global lock held, so that two threads do not pack at once.
   template <class S>
-  const char* data(const char* op, const char* name, bool winograd) {
+  const char* data(const char* op, const char* name, PackedFor use, bool winograd) {
     const auto* plain = std::get_if<std::vector<S>>(&plain_);
     if (plain == nullptr) {
       throw py::type_error(text(op, ": ", name, " is not of the activations' type"));
     }
-    auto& packed = packed_[winograd];
+    auto& packed = packed_[{use, winograd}];
     if (!packed) {
-      const auto bytes =
-          packed_conv_bytes<S>(inputs, outputs, kernel, PackedFor::forward, winograd);
+      const auto bytes = packed_conv_bytes<S>(inputs, outputs, kernel, use, winograd);
       packed.reset(static_cast<char*>(::operator new[](bytes, std::align_val_t{64})));
-      pack_conv<S>(plain->data(), inputs, outputs, kernel, PackedFor::forward, winograd,
-                   packed.get());
+      pack_conv<S>(plain->data(), inputs, outputs, kernel, use, winograd, packed.get());
     }
     return packed.get();
   }
@@ -62,7 +62,7 @@ class PackedWeight {
   };
 
   std::variant<std::vector<float>, std::vector<double>> plain_;
-  std::unique_ptr<char[], Free> packed_[2];
+  std::map<std::pair<PackedFor, bool>, std::unique_ptr<char[], Free>> packed_;
 };
 
 // run(sample, first row, last row): a sample's rows are one thread's, or parted among all.
@@ -117,7 +117,8 @@ py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
     layer.gain = static_cast<S>(gain);
     layer.clamp = clamp ? static_cast<S>(*clamp) : std::numeric_limits<S>::infinity();
     layer.x = x.data<S>();
-    layer.weight = weight.data<S>(op, "weight", layer.winograd);
+    layer.weight = weight.data<S>(op, "weight", up ? PackedFor::forward_up : PackedFor::forward,
+                                  layer.winograd);
     layer.style = side<S>(op, "style", style_in, {n, weight.inputs}, keep);
     if (layer.style == nullptr) throw py::type_error(text(op, " needs a style"));
     layer.factor = side<S>(op, "factor", factor_in, {n, outputs}, keep);
@@ -170,7 +171,7 @@ py::object separable_conv2d_of(const py::object& x_in, const py::object& style_i
         side<S>(op, "style", style_in, {n, channels}, keep),
         side<S>(op, "up_style", up_style_in, {n, 4 * channels}, keep),
         side<S>(op, "depthwise", depthwise_in, {channels, 1, 3, 3}, keep),
-        pointwise.data<S>(op, "pointwise", false),
+        pointwise.data<S>(op, "pointwise", PackedFor::forward, false),
         side<S>(op, "bias", bias_in, {outputs}, keep),
         side<S>(op, "noise", noise_in, {1, 1, height, width}, keep),
     };

@@ -92,16 +92,16 @@ using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 // --- CPU ---
 
 template <class S>
-Tensor pack(const Tensor& weight, styleclip::PackedFor direction, bool winograd) {
+Tensor pack(const Tensor& weight, styleclip::PackedFor use, bool winograd) {
   using C = typename styleclip::ComputeType<S>::type;
-  const int64_t kind = 16 * (2 * static_cast<int64_t>(direction) + winograd) + sizeof(S);
+  const int64_t kind = 16 * (2 * static_cast<int64_t>(use) + winograd) + sizeof(S);
   return styleclip::packed_weight(weight, kind, [&](const Tensor& from) {
     const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
     const int64_t outputs = plain.size(0), inputs = plain.size(1);
     const int kernel = static_cast<int>(plain.size(2));
     Tensor packed = at::empty(
-        {styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, direction, winograd)}, at::kByte);
-    styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, direction, winograd,
+        {styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, use, winograd)}, at::kByte);
+    styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, use, winograd,
                             static_cast<char*>(packed.mutable_data_ptr()));
     return packed;
   });
@@ -114,13 +114,13 @@ struct Prepared {
   Tensor x, weight, style, factor, noise, bias, rgb_weight, rgb_style;
   styleclip::ModulatedConv<S> layer;
 
-  Prepared(const Layer& a, styleclip::PackedFor direction) {
+  Prepared(const Layer& a, styleclip::PackedFor use) {
     const auto type = a.x.scalar_type();
     x = a.x.contiguous(at::MemoryFormat::ChannelsLast);
     const auto kernel = static_cast<int>(a.weight.size(2));
     const bool winograd = styleclip::prefers_winograd(x.size(1), a.weight.size(0), x.size(2),
                                                       x.size(3), kernel, a.up);
-    weight = pack<S>(a.weight, direction, winograd);
+    weight = pack<S>(a.weight, use, winograd);
     style = wide_side(a.style, type);
     factor = wide_side(a.factor, type);
     noise = wide_side(a.noise, type);
@@ -155,7 +155,8 @@ struct Prepared {
 template <class S>
 void run_forward(const Layer& a, const Tensor& y, const Tensor& rgb) {
   using C = typename styleclip::ComputeType<S>::type;
-  const Prepared<S> prepared(a, styleclip::PackedFor::forward);
+  const Prepared<S> prepared(
+      a, a.up ? styleclip::PackedFor::forward_up : styleclip::PackedFor::forward);
   const styleclip::ModulatedConvOutputs<S> out{
       static_cast<S*>(y.mutable_data_ptr()),
       given(a.rgb_weight) ? rgb.mutable_data_ptr<C>() : nullptr};

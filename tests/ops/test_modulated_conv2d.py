@@ -100,7 +100,9 @@ def test_equals_the_definition_for_any_shape(
         narrow["x"] = wide["x"].to(dtype).transpose(2, 3).contiguous().transpose(2, 3)
     y, rgb = compiled(narrow, up, 2.5)
     assert y.dtype == dtype
-    tolerance = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: 3e-2}[dtype]
+    # Upsampling rounds differences of neighbours, which are larger than they in this white noise.
+    narrow_tolerance = 6e-2 if up else 3e-2
+    tolerance = {torch.float64: 1e-12, torch.float32: 2e-5, torch.bfloat16: narrow_tolerance}[dtype]
     torch.testing.assert_close(y.double(), expected[0], rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(rgb.double(), expected[1], rtol=tolerance, atol=4 * tolerance)
 
@@ -109,21 +111,22 @@ def test_equals_the_definition_for_any_shape(
 @given(
     n=st.integers(1, 2), inputs=st.integers(14, 40), outputs=st.integers(14, 40),
     height=st.integers(1, 20), width=st.integers(200, 300), transposed=st.booleans(),
+    up=st.booleans(),
     dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
     seed=st.integers(0, 2**16),
 )  # fmt: skip
 def test_larger_layers_equal_the_reference(
-    n, inputs, outputs, height, width, transposed, dtype, seed
+    n, inputs, outputs, height, width, transposed, up, dtype, seed
 ):
     torch.manual_seed(seed)
     if transposed:
         height, width = width, height
-    wide = problem(n, inputs, outputs, height, width)
+    wide = problem(n, inputs, outputs, height, width, up=up)
     wide["x"] = wide["x"].to(dtype).double()
-    expected = by_reference(wide, False, 2.5)
+    expected = by_reference(wide, up, 2.5)
     side = torch.float64 if dtype == torch.float64 else torch.float32
     narrow = {name: tensor.to(side) for name, tensor in wide.items()}
-    y, rgb = compiled({**narrow, "x": wide["x"].to(dtype)}, False, 2.5)
+    y, rgb = compiled({**narrow, "x": wide["x"].to(dtype)}, up, 2.5)
     bound = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 1e-2}[dtype]
     for found, wanted in zip((y, rgb), expected, strict=True):
         assert (found.double() - wanted).norm() < bound * wanted.norm()

@@ -14,7 +14,8 @@ class Direct {
  public:
   using C = ComputeOf<S>;
 
-  Direct(Layout& layout, const Sizes<S>& in, int kernel, std::int64_t width, std::int64_t rows)
+  Direct(Layout& layout, const Sizes<S>& in, const Sizes<S>& /*out*/, int kernel,
+         std::int64_t width, std::int64_t rows)
       : kernel_(kernel),
         group_(rows_at_once(width, rows)),
         pixels_(width + kernel - 1),

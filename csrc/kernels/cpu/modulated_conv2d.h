@@ -13,7 +13,7 @@
 
 namespace styleclip {
 
-enum class PackedFor { forward, backward, backward_up };
+enum class PackedFor { forward, backward, forward_up, backward_up };
 
 // Images are [N, H, W, C] without gaps; side inputs are in the type C that S computes in.
 template <class S>
@@ -68,11 +68,10 @@ inline bool prefers_winograd(std::int64_t in_channels, std::int64_t out_channels
 // Bytes of a weight [O, I, k, k] packed for `S` images, and the packing itself.
 template <class S>
 std::int64_t packed_conv_bytes(std::int64_t in_channels, std::int64_t out_channels, int kernel,
-                               PackedFor direction, bool winograd);
+                               PackedFor use, bool winograd);
 template <class S>
 void pack_conv(const typename ComputeType<S>::type* weight, std::int64_t in_channels,
-               std::int64_t out_channels, int kernel, PackedFor direction, bool winograd,
-               char* packed);
+               std::int64_t out_channels, int kernel, PackedFor use, bool winograd, char* packed);
 
 // Input rows [begin, end) of sample n: writes as many output rows, or twice as many.
 template <class S>

@@ -148,8 +148,8 @@ class Winograd {
  public:
   using C = ComputeOf<S>;
 
-  Winograd(Layout& layout, const Sizes<S>& in, int /*kernel: 3*/, std::int64_t width,
-           std::int64_t rows)
+  Winograd(Layout& layout, const Sizes<S>& in, const Sizes<S>& /*out*/, int /*kernel: 3*/,
+           std::int64_t width, std::int64_t rows)
       : grid_(width, rows),
         row_bytes_(in.vectors * grid_.row_pixels * 64),
         ring_(2 * grid_.rows_at_once + 2),
