@@ -84,21 +84,29 @@ class MapperStudy:
         self.runtime, self.editor, self.out = runtime, editor, out
         self.faces, self.strength = faces, strength
         self.data = LatentDataset(latents, "val")
-        self._originals: dict[int, Face] = {}
-        self._regions: dict[int, Regions] = {}
+        self.methods = ("mapper",) if editor is None else ("mapper", "optimiser")
 
     def run(self) -> list[Row]:
         """Make what is missing; writes `edits.csv`, `summary.md` and `sheet.png`."""
-        jobs = [(name, prompt) for name, known in self.runtime.prompts.items() for prompt in known]
-        methods = ("mapper",) if self.editor is None else ("mapper", "optimiser")
-        rows = []
-        bar = tqdm(total=len(jobs) * self.faces * len(methods), desc="editing", unit="edit")
-        with bar:
-            for name, prompt in jobs:
-                for face in self._faces_without(prompt):
-                    for method in methods:
-                        rows.append(self._row(name, prompt, face, method))
+        moves = self._moves()
+        made: dict[Move, list[Row]] = {move: [] for move in moves}
+        enough = self.faces * len(self.methods)
+        with tqdm(total=len(moves) * enough, desc="editing", unit="edit") as bar:
+            for face in range(len(self.data)):
+                wanted = [move for move in moves if len(made[move]) < enough]
+                if not wanted:
+                    break
+                original = Face.read(to_pil(self.runtime.draw(self._w_plus(face))[0]))
+                if not original.detected:
+                    continue
+                regions = Regions(original)
+                for move in wanted:
+                    if has_look(move.prompt, regions):
+                        continue
+                    for method in self.methods:
+                        made[move].append(self._row(move, face, method, original))
                         bar.update()
+        rows = [row for move in moves for row in made[move]]
         with (self.out / "edits.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, [field.name for field in fields(Row)])
             writer.writeheader()
@@ -109,11 +117,7 @@ class MapperStudy:
 
     def sheet(self) -> Image.Image:
         """The first validation faces, one a line, with every prompt of every mapper."""
-        moves = [
-            Move(name, prompt, self.strength)
-            for name, known in self.runtime.prompts.items()
-            for prompt in known
-        ]
+        moves = self._moves()
         lines = []
         for face in range(min(SHEET_FACES, len(self.data))):
             w_plus = self._w_plus(face)
@@ -121,29 +125,18 @@ class MapperStudy:
             lines.append([_small(self.runtime.draw(latent)[0]) for latent in latents])
         return contact_sheet(lines, ["original", *(move.prompt for move in moves)], tile=192)
 
+    def _moves(self) -> list[Move]:
+        return [
+            Move(name, prompt, self.strength)
+            for name, known in self.runtime.prompts.items()
+            for prompt in known
+        ]
+
     def _w_plus(self, face: int) -> torch.Tensor:
         return self.data.w([face])[:, None].repeat(1, self.runtime.latent_shape[0], 1)
 
-    def _original(self, face: int) -> Face:
-        if face not in self._originals:
-            picture = to_pil(self.runtime.draw(self._w_plus(face))[0])
-            self._originals[face] = Face.read(picture)
-        return self._originals[face]
-
-    def _faces_without(self, prompt: str) -> list[int]:
-        chosen = []
-        for face in range(len(self.data)):
-            original = self._original(face)
-            if face not in self._regions:
-                self._regions[face] = Regions(original)
-            if original.detected and not has_look(prompt, self._regions[face]):
-                chosen.append(face)
-            if len(chosen) == self.faces:
-                break
-        return chosen
-
-    def _row(self, name: str, prompt: str, face: int, method: str) -> Row:
-        folder = self.out / "edits" / prompt.replace(" ", "-")
+    def _row(self, move: Move, face: int, method: str, original: Face) -> Row:
+        folder = self.out / "edits" / move.prompt.replace(" ", "-")
         record = folder / f"{face}-{method}.json"
         if record.exists():
             return Row(**json.loads(record.read_text(encoding="utf-8")))
@@ -151,15 +144,15 @@ class MapperStudy:
         w_plus = self._w_plus(face)
         started = time.perf_counter()
         if method == "mapper":
-            edited = self.runtime.latents(w_plus, [Move(name, prompt, self.strength)])
+            edited = self.runtime.latents(w_plus, [move])
             picture = to_pil(self.runtime.draw(edited)[0])
         else:
             assert self.editor is not None
-            picture = self.editor.edit(prompt, latent=w_plus).image
+            picture = self.editor.edit(move.prompt, latent=w_plus).image
         seconds = time.perf_counter() - started
-        verdict = judge(prompt, self._original(face), picture)
+        verdict = judge(move.prompt, original, picture)
         row = Row(
-            prompt=prompt,
+            prompt=move.prompt,
             face=face,
             method=method,
             success=None if verdict.success is None else bool(verdict.success),
