@@ -159,9 +159,10 @@ def hair_purple(regions: Regions) -> float:
 
 
 def hair_black(regions: Regions) -> float:
-    """100 - L* - C* of the hair."""
+    """100 - L* - 2 C* of the hair."""
+    # Black hair that shines is light without a colour; brown hair is dark with one.
     hair = regions.colour(regions.hair)
-    return float(100 - hair[0] - colour.chroma(hair))
+    return float(100 - hair[0] - 2 * colour.chroma(hair))
 
 
 def hair_brown(regions: Regions) -> float:
@@ -282,7 +283,7 @@ MEASURES: dict[str, Measure] = {
     "blue hair": Measure(hair_blue, 6, 6, _HAIR, _hair((200, 305), 6)),
     "purple hair": Measure(hair_purple, 12, 8, _HAIR, _hair((285, 360), 10)),
     "pink hair": Measure(hair_red, 16, 8, _HAIR, _hair((-40, 25), 16, (35, 100))),
-    "black hair": Measure(hair_black, 82, 8, _HAIR, _hair(lightness=(0, 18))),
+    "black hair": Measure(hair_black, 70, 8, _HAIR, _hair(lightness=(0, 25))),
     "brown hair": Measure(hair_brown, 92, 5, _HAIR, _hair((25, 80), 7, (10, 50))),
     "grey hair": Measure(hair_grey, 20, 12, _HAIR, _hair(lightness=(28, 90))),
     "young": Measure(youth, 70, 8, _FACE),
