@@ -65,6 +65,7 @@ def list_command() -> None:
 @click.option("--lr", "learning_rate", type=float, help="Adam's peak rate for the directions.")
 @click.option("--l2", type=float, help="Weight of the move's squared length.")
 @click.option("--lead", type=float, help="Start at this reading of the look's measured direction.")
+@click.option("--hold", help='Looks that the start leaves alone, e.g. "glasses,a man,smiling".')
 @click.option("--paint", type=float, help="Weight of the look painted on (needs npm once).")
 @click.option("--id", type=float, help="Weight of the identity loss.")
 @click.option("--preserve", type=float, help="Weight of what the prompt is not about.")
@@ -82,6 +83,7 @@ def train(
     out: Path,
     bundle_name: str,
     precision: str,
+    hold: str | None,
     id: float | None,
     preserve: float | None,
     draft: int | None,
@@ -102,6 +104,7 @@ def train(
     loss = {"id": id, "preserve": preserve, "draft": draft}
     settings = MapperSettings(
         prompts=_prompts(prompts),
+        hold=() if hold is None else _prompts(hold),
         loss={name: value for name, value in loss.items() if value is not None},
         **{name: value for name, value in options.items() if value is not None},
     )
@@ -142,8 +145,15 @@ def engine() -> Any:
 @mapper.command()
 @click.argument("name", metavar="MAPPER")
 @click.option("--prompts", required=True, help="Comma-separated; the others are dropped.")
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1.5, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="That is to be its strength 1.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-def keep(name: str, prompts: str, out: Path) -> None:
+def keep(name: str, prompts: str, strength: float, out: Path) -> None:
     """Write a MAPPER for some of its prompts, say those that passed `mapper evaluate`."""
     from styleclip_rt.checkpoints import mapper_file
     from styleclip_rt.mappers import find
@@ -158,7 +168,7 @@ def keep(name: str, prompts: str, out: Path) -> None:
             f"choose from {', '.join(known) or 'none'}."
         )
     assert isinstance(network, PromptMapper)
-    mapper_file.save(network.keeping(wanted), out, origin)
+    mapper_file.save(network.keeping(wanted, strength), out, origin)
     click.echo(f"{out}: {', '.join(wanted)}")
 
 

@@ -72,6 +72,8 @@ def test_a_mapper_keeps_some_of_its_prompts_as_they_were() -> None:
     assert kept.config.prompts == ("prompt 2", "prompt 0")
     text = torch.eye(8)[[2, 0]]
     torch.testing.assert_close(kept(w_plus, text), mapper(w_plus, text))
+    stronger = mapper.keeping(["prompt 2", "prompt 0"], strength=1.25)
+    torch.testing.assert_close(stronger(w_plus, text), 1.25 * mapper(w_plus, text))
 
 
 @pytest.mark.parametrize(

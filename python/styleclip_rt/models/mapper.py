@@ -178,8 +178,9 @@ class PromptMapper(nn.Module):
         return torch.zeros_like(w_plus).index_copy(1, self.rows, moves)
 
     @torch.no_grad()
-    def keeping(self, prompts: Sequence[str]) -> "PromptMapper":
-        """A mapper for some of its prompts, in the given order, that does with them the same.
+    def keeping(self, prompts: Sequence[str], strength: float = 1.0) -> "PromptMapper":
+        """A mapper for some of its prompts, in the given order, that does with them at strength 1
+        what this one does at the given strength.
 
         Raises ValueError for a prompt that is not its own.
         """
@@ -188,7 +189,11 @@ class PromptMapper(nn.Module):
         state = self.state_dict()
         faces = self.config.face_dim
         columns = [*range(faces), *(faces + i for i in kept)]
-        state |= {"texts": self.texts[kept], "directions": self.directions[kept]}
+        state |= {
+            "texts": self.texts[kept],
+            "directions": strength * self.directions[kept],
+            "basis": strength * self.basis,
+        }
         state["network.0.weight"] = state["network.0.weight"][:, columns]
         mapper.load_state_dict(state)
         return mapper
