@@ -6,7 +6,7 @@ import torch
 
 from styleclip_rt.checkpoints import look_directions
 from styleclip_rt.directions import LONGEST_MOVE, LookDirections
-from styleclip_rt.errors import CheckpointError
+from styleclip_rt.errors import CheckpointError, StyleClipError
 from styleclip_rt.latents import Space, Whitening, sample_z, unfold
 from styleclip_rt.training.captions import PHRASES
 from styleclip_rt.training.directions import fit_directions
@@ -83,3 +83,17 @@ def test_the_file_gives_back_what_was_saved(fitted: LookDirections, tmp_path: Pa
     (tmp_path / "x").write_text("no")
     with pytest.raises(CheckpointError):
         look_directions.load(tmp_path / "x")
+
+
+def test_a_lead_can_hold_another_look() -> None:
+    random = torch.Generator().manual_seed(0)
+    readers = torch.randn(2, 16, generator=random)
+    moves = torch.nn.functional.normalize(readers, dim=1)
+    directions = LookDirections(["old", "glasses"], readers, torch.zeros(2), moves)
+    texts, start = torch.eye(2), -0.1 * moves[:1]
+    plain = directions.lead(texts[:1], texts, start, 1.0) @ readers.T
+    held = directions.lead(texts[:1], texts, start, 1.0, ["glasses"]) @ readers.T
+    torch.testing.assert_close(held[:, 0], plain[:, 0])
+    assert abs(float(plain[0, 1])) > 0.1 > 1e-4 > abs(float(held[0, 1]))
+    with pytest.raises(StyleClipError, match="direction"):
+        directions.lead(texts[:1], texts, start, 1.0, ["beards"])

@@ -11,7 +11,7 @@ import re
 import shutil
 import string
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -129,16 +129,18 @@ class Bundle:
         return int(self.manifest.defaults.get("draft", 0))
 
     @torch.no_grad()
-    def lead(self, texts: Tensor, start: Tensor, reading: float) -> Tensor:
+    def lead(
+        self, texts: Tensor, start: Tensor, reading: float, hold: Sequence[str] = ()
+    ) -> Tensor:
         """Unit text embeddings [N, D] and w+ [N, n_latent, latent_dim] -> the move of unfolded
         latents [N, latent_dim] after which a face reads as having the look (`LookDirections.lead`);
-        zero for a bundle without directions."""
+        zero for a bundle without directions. ``hold`` as there."""
         directions = self.look_directions
         if directions is None or reading == 0:
             return torch.zeros_like(start[:, 0])
         phrases = self.clip.encode_text(tokenize(directions.phrases).to(texts.device))
         p = (unfold(start) - unfold(self.generator.mean_latent)).mean(dim=1)
-        return directions.to(texts.device).lead(texts, phrases, p, reading)
+        return directions.to(texts.device).lead(texts, phrases, p, reading, hold)
 
     @torch.no_grad()
     def relevance(self, texts: Tensor) -> Tensor:

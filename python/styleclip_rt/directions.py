@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.losses import phrase_shares
 
 LONGEST_MOVE = 5.0
@@ -37,7 +38,14 @@ class LookDirections(nn.Module):
         self.phrases = list(phrases)
         self.readers, self.bias, self.moves = nn.Buffer(readers), nn.Buffer(bias), nn.Buffer(moves)
 
-    def lead(self, prompts: Tensor, phrases: Tensor, p: Tensor, reading: float) -> Tensor:
+    def lead(
+        self,
+        prompts: Tensor,
+        phrases: Tensor,
+        p: Tensor,
+        reading: float,
+        hold: Sequence[str] = (),
+    ) -> Tensor:
         """The move of p [N, latent_dim] after which the prompts read as `reading`.
 
         Args:
@@ -45,15 +53,32 @@ class LookDirections(nn.Module):
                 prompt near no phrase that has a direction moves nothing.
             p: unfolded latents relative to the mean, [N, latent_dim].
             reading: 1 is a face that has the look, -1 one that lacks it.
+            hold: phrases whose readings the move leaves as they are, such as glasses, which the
+                generator's old faces wear (InterFaceGAN's conditional manipulation).
 
         Returns:
             [N, latent_dim], at most LONGEST_MOVE standard deviations long; zero where the face
             reads so already.
+
+        Raises:
+            StyleClipError: no direction is known for a phrase that is to be held.
         """
         share = phrase_shares(prompts, phrases)
         known = (self.moves.square().sum(dim=1) > 0).to(share)
         reader, move = share @ self.readers, share @ self.moves
+        if hold:
+            held = self._held(hold)
+            readers, moves = self.readers[held], self.moves[held]
+            move = move - torch.linalg.solve(readers @ moves.T, readers @ move.T).T @ moves
         missing = reading * (share @ known) - share @ self.bias - (p * reader).sum(dim=1)
         slope = (reader * move).sum(dim=1)
         steps = (missing / slope.clamp_min(1e-6)).clamp(0.0, LONGEST_MOVE)
         return torch.where(slope > 1e-3, steps, 0.0)[:, None] * move
+
+    def _held(self, hold: Sequence[str]) -> list[int]:
+        known = [p for p, move in zip(self.phrases, self.moves, strict=True) if move.any()]
+        if unknown := [phrase for phrase in hold if phrase not in known]:
+            raise StyleClipError(
+                f"no direction is known for {unknown[0]!r}: hold some of {', '.join(known)}."
+            )
+        return [self.phrases.index(phrase) for phrase in hold]

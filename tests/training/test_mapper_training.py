@@ -127,17 +127,25 @@ def test_stops_when_validation_no_longer_improves(latents: Path, tmp_path: Path)
 def test_directions_start_where_the_bundle_has_measured_the_look(
     latents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lead(_: Bundle, texts: torch.Tensor, start: torch.Tensor, reading: float) -> torch.Tensor:
+    def lead(
+        _: Bundle, texts: torch.Tensor, start: torch.Tensor, reading: float, hold: tuple[str, ...]
+    ) -> torch.Tensor:
+        assert hold == ("glasses",)
         return torch.full_like(start[:, 0], 0.1 * reading)
 
     monkeypatch.setattr(Bundle, "lead", lead)
     bundle = tiny_bundle()
-    run = MapperTrainer(bundle, latents, tmp_path, replace(SETTINGS, lead=0.5))
+    settings = replace(SETTINGS, lead=0.5, hold=("glasses",), steps=0)
+    run = MapperTrainer(bundle, latents, tmp_path, settings)
     w = run.train.w(range(6))
     measured = (fold(unfold(w) + 0.05) - w).mean(0)
     moves = run.mapper.directions.detach()
     torch.testing.assert_close(moves[0, 0], moves[1, -1])
     assert torch.nn.functional.cosine_similarity(moves[0, 0], measured, dim=0) > 0.99
+    run.run()
+    untrained, _ = mapper_file.load(tmp_path / "best.safetensors")
+    assert isinstance(untrained, PromptMapper)
+    torch.testing.assert_close(untrained.directions, moves)
 
 
 def test_other_settings_do_not_continue_a_run(whole: MapperTrainer, latents: Path) -> None:

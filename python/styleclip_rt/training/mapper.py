@@ -53,7 +53,7 @@ class MapperSettings:
     Attributes:
         prompts: that the mapper learns.
         layers: layer groups of w+ that it may move, comma-separated.
-        steps: optimiser steps.
+        steps: optimiser steps; 0 leaves the directions where they start, at the lead.
         faces: faces a step, over all devices; each is drawn with every prompt.
         learning_rate: Adam's peak rate for the directions, in standard deviations of a style.
         network_rate: the same for the network that looks at the face.
@@ -61,6 +61,7 @@ class MapperSettings:
         lead: reading of a look (`Bundle.lead`) that the directions start at, where the bundle has
             measured one. It helps looks that change the shape of a face, such as a smile; what
             comes with the look in the generator's own faces comes with it at first.
+        hold: looks that the lead leaves as they are, by their phrases (`LookDirections.lead`).
         paint: weight of the difference from the look painted on, for looks that can be painted
             (`painting.LOOKS`). What is preserved is then the painted picture.
         seed: of the order of the faces and of the network.
@@ -79,6 +80,7 @@ class MapperSettings:
     network_rate: float = 0.002
     l2: float = 0.0003
     lead: float = 0.0
+    hold: tuple[str, ...] = ()
     paint: float = 0.0
     seed: int = 0
     val_every: int = 100
@@ -92,7 +94,9 @@ class MapperSettings:
             raise StyleClipError("give at least one prompt, and none that is empty.")
         if len(set(self.prompts)) < len(self.prompts):
             raise StyleClipError("a prompt is given twice: give each once.")
-        for name in ("steps", "faces", "val_every", "val_faces", "save_every"):
+        if self.steps < 0 or (self.steps == 0 and self.lead == 0):
+            raise StyleClipError("steps must be at least 1, or 0 with a lead.")
+        for name in ("faces", "val_every", "val_faces", "save_every"):
             if getattr(self, name) < 1:
                 raise StyleClipError(f"{name} must be at least 1, not {getattr(self, name)}.")
         for name in ("learning_rate", "network_rate"):
@@ -297,7 +301,7 @@ class MapperTrainer:
         power = axes.square().sum(dim=1)
         for i, text in enumerate(self.text):
             texts = text.expand(len(w), -1)
-            lead = self.bundle.lead(texts, w_plus, self.settings.lead)
+            lead = self.bundle.lead(texts, w_plus, self.settings.lead, self.settings.hold)
             move = (fold(unfold(w) + lead) - w).mean(dim=0).cpu()
             # Axes along which w hardly varies would only amplify noise.
             start[i, : axes.shape[0]] = axes @ move / (power + 1e-4 * power.max())
@@ -468,7 +472,11 @@ class MapperTrainer:
                     self._judge(self.validate())
                 if self.step % s.save_every == 0 or self.step == s.steps:
                     self.save()
-        if self.rank == 0:
+        if s.steps == 0:
+            self.best = self.validate()
+            self._export(BEST)
+            self.save()
+        elif self.rank == 0:
             save_png(loss_plot(self._weighted_history()), self.folder / "loss.png", {})
         return self.best
 
