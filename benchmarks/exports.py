@@ -27,6 +27,7 @@ from styleclip_rt.export.torchscript import export_torchscript
 from styleclip_rt.export.verification import Report, Row, verify
 from tqdm import tqdm
 
+from benchmarks import onnx_runtime
 from benchmarks.networks import clip_vit_b32, default_bundle, ir_se50, stylegan2
 from benchmarks.report import ROOT, machine
 from styleclip_rt.bundle import Bundle, Manifest
@@ -38,7 +39,8 @@ from styleclip_rt.models.mapper import LevelsMapper, LevelsMapperConfig
 Record = dict[str, Any]
 
 MAPPERS = ("mapper", "mapper_text", "mapper_synthesis")
-LARGE = ("mapping", "synthesis", "clip_image", "clip_text", "identity")
+LARGE = tuple(name for name in TABLE if name not in ("draft", "generator"))
+"""Those of the official networks that differ in size from the default bundle's alone."""
 
 
 class Kind(NamedTuple):
@@ -81,13 +83,12 @@ def files(levels_mapper: Path) -> Iterator[File]:
     for network in MAPPERS:
         for kind in KINDS:
             yield File("ffhq-mobile", network, "smiling", kind)
+    yield File("stylegan2-256", "synthesis", "", ONNX)
     for kind in (ONNX, FUSED, COMPILED):
         for network in LARGE:
             yield File("official-sizes", network, "", kind)
         for network in ("mapper", "mapper_synthesis"):
             yield File("official-sizes", network, str(levels_mapper), kind)
-    for kind in (ONNX, FUSED):
-        yield File("official-sizes", "edit_step", "", kind)
 
 
 def bundle(name: str) -> Bundle:
@@ -95,7 +96,8 @@ def bundle(name: str) -> Bundle:
     if name == "ffhq-mobile":
         return default_bundle()
     manifest = Manifest(name=name, defaults={"l2": 0.001, "id": 0.008})
-    return Bundle(name, manifest, stylegan2(1024), clip_vit_b32(), ir_se50())
+    resolution = 256 if name == "stylegan2-256" else 1024
+    return Bundle(name, manifest, stylegan2(resolution), clip_vit_b32(), ir_se50())
 
 
 def random_levels_mapper(folder: Path) -> Path:
@@ -140,6 +142,26 @@ def record(file: File, network: Network, folder: Path, again: bool) -> Record:
     return found
 
 
+def by_itself(known: Path) -> Record:
+    """Measure what `benchmarks.onnx_runtime` does with the files in the folder of `known`, and keep
+    it there."""
+    folder = known.parent
+    load = os.getloadavg()[0]
+    drawing = {256: "stylegan2-256", 1024: "official-sizes"}
+    mapping = ("ffhq-mobile/smiling.mapper.onnx", "official-sizes/levels.mapper.onnx")
+    found = {
+        "synthesis": {
+            size: onnx_runtime.against_naive(folder / bundle_name / "synthesis.onnx", size)
+            for size, bundle_name in drawing.items()
+        },
+        "mappers": {name: onnx_runtime.alone(folder / name) for name in mapping},
+        "load": load,
+    }
+    with replacing(known) as temporary:
+        temporary.write_text(json.dumps(found))
+    return found
+
+
 def nearness(row: Row) -> float:
     """How near an output is to its bound; 1 is at it."""
     if row.measure == "relative error":
@@ -149,7 +171,7 @@ def nearness(row: Row) -> float:
     return 10 ** ((row.bound - row.score) / 20)
 
 
-def text(records: list[Record]) -> str:
+def text(records: list[Record], alone: Record) -> str:
     """The page."""
     found = machine()
     versions = ", ".join(f"{name} {v}" for name, v in found["versions"].items() if v)
@@ -168,12 +190,33 @@ def text(records: list[Record]) -> str:
         f"{max(loads):.1f}: other work beside makes latencies longer and uneven.",
         "",
     ]
+    if alone:
+        lines += [*alone_table(alone), ""]
     for name, heading in (
         ("ffhq-mobile", "The default bundle, real weights"),
         ("official-sizes", "StyleGAN2 config-f 1024, CLIP ViT-B/32, IR-SE50, random weights"),
     ):
         lines += [f"## {heading}", "", *table([r for r in records if r["bundle"] == name]), ""]
     return "\n".join(lines)
+
+
+def alone_table(found: Record) -> Iterator[str]:
+    """What ONNX Runtime does by itself."""
+    yield "## ONNX Runtime by itself"
+    yield ""
+    yield "StyleGAN2's synthesis, our portable file and a naive export of the textbook network (its"
+    yield "weights modulated for each face; a fixed batch of one) by turns on the same threads; and"
+    yield f"{onnx_runtime.CALLS} calls of a mapper with nothing between. Milliseconds; load before"
+    yield f"{found['load']:.1f}."
+    yield ""
+    yield "| | ours | naive | naive takes |"
+    yield "|---|---|---|---|"
+    for size, times in found["synthesis"].items():
+        ours, naive = times["ours"], times["naive"]
+        share = statistics.median(b / a for a, b in zip(ours, naive, strict=True))
+        yield f"| synthesis, {size} px | {spread(ours)} | {spread(naive)} | {share:.2f} |"
+    for name, times in found["mappers"].items():
+        yield f"| {name} | {spread(times)} | | |"
 
 
 def table(records: list[Record]) -> Iterator[str]:
@@ -212,9 +255,13 @@ def main() -> None:
     for file in bar:
         bar.set_postfix_str(f"{file.bundle}/{file.path(folder).name}")
         record(file, build(bundle(file.bundle), file.network, file.mapper), folder, arguments.again)
+    known = folder / "onnx_runtime.json"
+    if arguments.only in str(known) and (arguments.again or not known.is_file()):
+        by_itself(known)
+    alone = json.loads(known.read_text()) if known.is_file() else {}
     paths = [path.with_name(f"{path.name}.json") for path in (f.path(folder) for f in every)]
     records = [json.loads(path.read_text()) for path in paths if path.is_file()]
-    (ROOT / "docs" / "EXPORTED.md").write_text(text(records), encoding="utf-8")
+    (ROOT / "docs" / "EXPORTED.md").write_text(text(records, alone), encoding="utf-8")
 
 
 if __name__ == "__main__":
