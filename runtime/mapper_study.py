@@ -96,12 +96,12 @@ class MapperStudy:
                 wanted = [move for move in moves if len(made[move]) < enough]
                 if not wanted:
                     break
-                original = Face.read(to_pil(self.runtime.draw(self._w_plus(face))[0]))
-                if not original.detected:
+                picture = to_pil(self.runtime.draw(self._w_plus(face))[0])
+                original = Regions(Face.read(picture))
+                if not original.face.detected:
                     continue
-                regions = Regions(original)
                 for move in wanted:
-                    if has_look(move.prompt, regions):
+                    if has_look(move.prompt, original):
                         continue
                     for method in self.methods:
                         made[move].append(self._row(move, face, method, original))
@@ -135,7 +135,7 @@ class MapperStudy:
     def _w_plus(self, face: int) -> torch.Tensor:
         return self.data.w([face])[:, None].repeat(1, self.runtime.latent_shape[0], 1)
 
-    def _row(self, move: Move, face: int, method: str, original: Face) -> Row:
+    def _row(self, move: Move, face: int, method: str, original: Regions) -> Row:
         folder = self.out / "edits" / move.prompt.replace(" ", "-")
         record = folder / f"{face}-{method}.json"
         if record.exists():

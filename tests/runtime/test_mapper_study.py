@@ -37,8 +37,10 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(mapper_study, "Face", SimpleNamespace(read=read))
     monkeypatch.setattr(mapper_study, "judge", judge)
-    monkeypatch.setattr(mapper_study, "Regions", lambda face: face)
-    monkeypatch.setattr(mapper_study, "has_look", lambda prompt, face: face.number % 2 == 0)
+    monkeypatch.setattr(mapper_study, "Regions", lambda face: SimpleNamespace(face=face))
+    monkeypatch.setattr(
+        mapper_study, "has_look", lambda prompt, regions: regions.face.number % 2 == 0
+    )
     return calls
 
 

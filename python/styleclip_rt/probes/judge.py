@@ -13,7 +13,7 @@ from styleclip_rt.probes.filters import Mask, blur, grow
 from styleclip_rt.probes.measures import ALIASES, MEASURES
 from styleclip_rt.probes.regions import Regions
 
-Picture = Image.Image | NDArray[np.uint8] | Face
+Picture = Image.Image | NDArray[np.uint8] | Face | Regions
 
 
 @dataclass(frozen=True)
@@ -78,26 +78,25 @@ def has_look(prompt: str, regions: Regions) -> bool:
 
 
 def judge(prompt: str, original: Picture, edited: Picture) -> Judgement:
-    """Judge one edit. Pictures are square aligned faces of any size from 128 px, or Faces.
+    """Judge one edit. Pictures are square aligned faces of any size from 128 px, or what was read.
 
-    Pass the original as a Face to read it once for many edits. Raises StyleClipError where
+    Pass the original as Regions to read it once for many edits. Raises StyleClipError where
     dlib is not installed or a picture is not square.
     """
-    faces = [p if isinstance(p, Face) else Face.read(p) for p in (original, edited)]
-    before, after = (Regions(face) for face in faces)
+    before, after = _regions(original), _regions(edited)
     shared = before.hair & after.hair
     if shared.mean() > 0.02:
         # Where both pictures have hair: what differs then is colour, not the outline.
-        before.hair = after.hair = shared
+        before, after = before.with_hair(shared), after.with_hair(shared)
     name = canonical(prompt)
     measure = MEASURES[name] if name else None
-    found = faces[1].detected
+    found = after.face.detected
     score_before = score_after = float("nan")
     success = None
     if measure:
         score_before, score_after, success = measure.succeeds(before, after)
         success = success and found
-    alike = likeness(*faces)
+    alike = likeness(before.face, after.face)
     return Judgement(
         prompt=prompt,
         measure=measure.what if measure else "",
@@ -111,6 +110,12 @@ def judge(prompt: str, original: Picture, edited: Picture) -> Judgement:
         face_found=found,
         collateral=collateral(before, after, measure.changes if measure else ()),
     )
+
+
+def _regions(picture: Picture) -> Regions:
+    if isinstance(picture, Regions):
+        return picture
+    return Regions(picture if isinstance(picture, Face) else Face.read(picture))
 
 
 def collateral(before: Regions, after: Regions, changes: tuple[str, ...]) -> Collateral:

@@ -4,6 +4,7 @@ Every mask is [512, 512] bool. Landmarks in iBUG order: jaw 0-16, brows 17-26, n
 eyes 36-47, outer lips 48-59, inner lips 60-67.
 """
 
+import copy
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -47,6 +48,12 @@ class Regions:
         self.unit = max(face.eye_distance, 0.52 * float(np.hypot(*(p[8] - self.eyes_middle))))
         self.x_axis: _Float = axis * self.unit
         self.y_axis: _Float = np.array([-axis[1], axis[0]], dtype=np.float32) * self.unit
+
+    def with_hair(self, hair: Mask) -> "Regions":
+        """The same regions with another mask of hair."""
+        other = copy.copy(self)
+        other.hair = hair
+        return other
 
     def at(self, x: float, y: float) -> _Float:
         """Pixel at (x, y) eye distances right of and below the middle of the eyes."""
