@@ -14,8 +14,6 @@ using Size = std::array<std::int64_t, 2>;
 using Crop = std::array<std::int64_t, 4>;
 using Numbers = std::optional<std::vector<double>>;
 
-std::int64_t grain(std::int64_t work) { return std::max<std::int64_t>(1, 32768 / (work + 1)); }
-
 void check_numbers(const Numbers& numbers, std::int64_t channels, const char* name) {
   if (!numbers || static_cast<std::int64_t>(numbers->size()) == channels) return;
   throw py::value_error(
@@ -42,44 +40,17 @@ py::object area_resample_of(const py::object& image_in, const Size& size,
   check_numbers(mean, channels, "mean");
   check_numbers(std, channels, "standard deviation");
 
-  std::vector<float> scale(channels, 1.0f), shift(channels, 0.0f);
-  for (std::int64_t c = 0; c < channels; ++c) {
-    if (std) scale[c] = static_cast<float>(1.0 / (*std)[c]);
-    if (mean) shift[c] = static_cast<float>(-(*mean)[c] / (std ? (*std)[c] : 1.0));
-  }
   const Band rows = area_band(height, top, rows_taken, size[0]);
   const Band columns = area_band(width, left, columns_taken, size[1]);
   py::array_t<float> out(Shape{image.shape(0), channels, size[0], size[1]});
   if (planes == 0) return out;
-  const float* from = image.data<float>();
+  const Affine affine = normalisation(channels, mean.value_or(std::vector<double>{}),
+                                      std.value_or(std::vector<double>{}));
   float* to = out.mutable_data();
-  const std::int64_t column_begin = left, column_end = left + columns_taken;
   {
     const py::gil_scoped_release others_may_run;
-    const auto vertical = [&](const float* in, float* made, std::int64_t across, std::int64_t begin,
-                              std::int64_t end) {
-      const std::int64_t work = (end - begin) * (1 + rows.inputs / rows.outputs());
-      parallel(planes * rows.outputs(), grain(work), [&](std::int64_t a, std::int64_t b) {
-        combine_rows(in, rows, across, begin, end, made, a, b);
-      });
-    };
-    const auto horizontal = [&](const float* in, float* made, std::int64_t high) {
-      const std::int64_t work =
-          columns.outputs() + static_cast<std::int64_t>(columns.weights.size());
-      parallel(planes * high, grain(work), [&](std::int64_t a, std::int64_t b) {
-        combine_columns(in, columns, high, channels, scale.data(), shift.data(), made, a, b);
-      });
-    };
-    // The column pass is the slow one: it goes where there are fewer rows.
-    if (rows.outputs() <= rows.inputs) {
-      std::vector<float> between(planes * rows.outputs() * columns.inputs);
-      vertical(from, between.data(), columns.inputs, column_begin, column_end);
-      horizontal(between.data(), to, rows.outputs());
-    } else {
-      std::vector<float> between(planes * rows.inputs * columns.outputs());
-      horizontal(from, between.data(), rows.inputs);
-      vertical(between.data(), to, columns.outputs(), 0, columns.outputs());
-    }
+    area_resample(image.data<float>(), planes, channels, rows, columns, affine, left,
+                  left + columns_taken, to, parallel);
   }
   return out;
 }

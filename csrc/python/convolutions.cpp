@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "arrays.h"
+#include "kernels/cpu/bands.h"
 #include "kernels/cpu/modulated_conv2d.h"
 #include "kernels/cpu/separable_conv2d.h"
 #include "ops.h"
@@ -65,19 +66,6 @@ class PackedWeight {
   std::map<std::pair<PackedFor, bool>, std::unique_ptr<char[], Free>> packed_;
 };
 
-// run(sample, first row, last row): a sample's rows are one thread's, or parted among all.
-template <class Run>
-void each_band(std::int64_t samples, std::int64_t rows, const Run& run) {
-  const std::int64_t bands =
-      samples % threads() == 0 ? 1 : std::max<std::int64_t>(1, std::min(threads(), rows));
-  parallel(samples * bands, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t band = i % bands;
-      run(i / bands, rows * band / bands, rows * (band + 1) / bands);
-    }
-  });
-}
-
 py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
                                const py::object& style_in, const py::object& factor_in,
                                const py::object& noise_in, double noise_strength,
@@ -133,9 +121,10 @@ py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
     if (y.memory.size() > 0) {
       const ModulatedConvOutputs<S> out{y.data(), draws ? rgb.data() : nullptr};
       const py::gil_scoped_release others_may_run;
-      each_band(n, layer.height, [&](std::int64_t i, std::int64_t begin, std::int64_t end) {
-        modulated_conv2d(layer, out, i, begin, end);
-      });
+      Bands(n, layer.height, threads())
+          .each(parallel, [&](std::int64_t i, std::int64_t, std::int64_t begin, std::int64_t end) {
+            modulated_conv2d(layer, out, i, begin, end);
+          });
     }
     return py::make_tuple(y.get(), draws ? rgb.get() : py::object(py::none()));
   });
@@ -182,9 +171,10 @@ py::object separable_conv2d_of(const py::object& x_in, const py::object& style_i
     if (y.memory.size() > 0) {
       S* to = y.data();
       const py::gil_scoped_release others_may_run;
-      each_band(n, layer.height, [&](std::int64_t i, std::int64_t begin, std::int64_t end) {
-        separable_conv2d(layer, to, i, begin, end);
-      });
+      Bands(n, layer.height, threads())
+          .each(parallel, [&](std::int64_t i, std::int64_t, std::int64_t begin, std::int64_t end) {
+            separable_conv2d(layer, to, i, begin, end);
+          });
     }
     return y.get();
   });

@@ -29,18 +29,21 @@ inline std::int64_t threads() {
 
 // run(begin, end) for parts of [0, count), at least `grain` long each; the last part is the
 // caller's own.
-template <class Run>
-void parallel(std::int64_t count, std::int64_t grain, const Run& run) {
-  const std::int64_t parts =
-      std::clamp<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1, threads());
-  std::vector<std::future<void>> others;
-  for (std::int64_t part = 0; part + 1 < parts; ++part) {
-    others.push_back(std::async(std::launch::async, [&run, count, parts, part] {
-      run(count * part / parts, count * (part + 1) / parts);
-    }));
+struct Parallel {
+  template <class Run>
+  void operator()(std::int64_t count, std::int64_t grain, const Run& run) const {
+    const std::int64_t parts =
+        std::clamp<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1, threads());
+    std::vector<std::future<void>> others;
+    for (std::int64_t part = 0; part + 1 < parts; ++part) {
+      others.push_back(std::async(std::launch::async, [&run, count, parts, part] {
+        run(count * part / parts, count * (part + 1) / parts);
+      }));
+    }
+    run(count * (parts - 1) / parts, count);
+    for (auto& other : others) other.get();
   }
-  run(count * (parts - 1) / parts, count);
-  for (auto& other : others) other.get();
-}
+};
+inline constexpr Parallel parallel;
 
 }  // namespace styleclip::python

@@ -1,14 +1,12 @@
 // styleclip_rt::area_resample and its transpose: schemas, checks, CPU, Meta, Autograd.
 #include "kernels/cpu/area_resample.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <c10/util/irange.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <vector>
+#include "parallel.h"
 
 namespace {
 
@@ -40,55 +38,16 @@ void check_crop(const Ints& image_size, const Ints& crop, const Ints& size) {
                     size[0], "x", size[1]);
 }
 
-int64_t grain(int64_t work_per_row) { return std::max<int64_t>(1, 32768 / (work_per_row + 1)); }
-
-struct Affine {
-  std::vector<float> scale, shift;
-};
-
-Affine normalisation(int64_t channels, Doubles mean, Doubles std) {
-  Affine affine{std::vector<float>(channels, 1.0f), std::vector<float>(channels, 0.0f)};
-  for (const auto c : c10::irange(channels)) {
-    const double deviation = std.empty() ? 1.0 : std[c];
-    affine.scale[c] = static_cast<float>(1.0 / deviation);
-    if (!mean.empty()) affine.shift[c] = static_cast<float>(-mean[c] / deviation);
-  }
-  return affine;
-}
-
 Tensor resample(const Tensor& input, const styleclip::Band& rows, const styleclip::Band& columns,
-                const Affine& affine, int64_t column_begin, int64_t column_end) {
+                const styleclip::Affine& affine, int64_t column_begin, int64_t column_end) {
   const Tensor image = input.to(at::kFloat).contiguous();
   const int64_t channels = image.size(1);
-  const int64_t planes = image.size(0) * channels;
   const Tensor out =
       at::empty({image.size(0), channels, rows.outputs(), columns.outputs()}, image.options());
-  if (planes == 0) return out.to(input.scalar_type());
-
-  const auto vertical = [&](const float* in, float* to, int64_t width, int64_t begin, int64_t end) {
-    const int64_t work = (end - begin) * (1 + rows.inputs / rows.outputs());
-    at::parallel_for(0, planes * rows.outputs(), grain(work), [&](int64_t a, int64_t b) {
-      styleclip::combine_rows(in, rows, width, begin, end, to, a, b);
-    });
-  };
-  const auto horizontal = [&](const float* in, float* to, int64_t height) {
-    const int64_t work = columns.outputs() + static_cast<int64_t>(columns.weights.size());
-    at::parallel_for(0, planes * height, grain(work), [&](int64_t a, int64_t b) {
-      styleclip::combine_columns(in, columns, height, channels, affine.scale.data(),
-                                 affine.shift.data(), to, a, b);
-    });
-  };
-  // The column pass is the slow one: it goes where there are fewer rows.
-  if (rows.outputs() <= rows.inputs) {
-    const Tensor between = at::empty({planes, rows.outputs(), columns.inputs}, image.options());
-    vertical(image.const_data_ptr<float>(), between.mutable_data_ptr<float>(), columns.inputs,
-             column_begin, column_end);
-    horizontal(between.const_data_ptr<float>(), out.mutable_data_ptr<float>(), rows.outputs());
-  } else {
-    const Tensor between = at::empty({planes, rows.inputs, columns.outputs()}, image.options());
-    horizontal(image.const_data_ptr<float>(), between.mutable_data_ptr<float>(), rows.inputs);
-    vertical(between.const_data_ptr<float>(), out.mutable_data_ptr<float>(), columns.outputs(), 0,
-             columns.outputs());
+  if (out.numel() > 0) {
+    styleclip::area_resample(image.const_data_ptr<float>(), image.size(0) * channels, channels,
+                             rows, columns, affine, column_begin, column_end,
+                             out.mutable_data_ptr<float>(), styleclip::parallel);
   }
   return out.to(input.scalar_type());
 }
@@ -101,7 +60,7 @@ Tensor area_resample_cpu(const Tensor& image, at::IntArrayRef crop, at::IntArray
   check_crop(image.sizes().slice(2), crop, size);
   return resample(image, styleclip::area_band(image.size(2), crop[0], crop[2], size[0]),
                   styleclip::area_band(image.size(3), crop[1], crop[3], size[1]),
-                  normalisation(image.size(1), mean, std), crop[1], crop[1] + crop[3]);
+                  styleclip::normalisation(image.size(1), mean, std), crop[1], crop[1] + crop[3]);
 }
 
 Tensor area_resample_transpose_cpu(const Tensor& grad, at::IntArrayRef image_size,
@@ -112,7 +71,7 @@ Tensor area_resample_transpose_cpu(const Tensor& grad, at::IntArrayRef image_siz
   const auto rows = styleclip::area_band(image_size[0], crop[0], crop[2], grad.size(2));
   const auto columns = styleclip::area_band(image_size[1], crop[1], crop[3], grad.size(3));
   return resample(grad, styleclip::transpose(rows), styleclip::transpose(columns),
-                  normalisation(grad.size(1), {}, std), 0, grad.size(3));
+                  styleclip::normalisation(grad.size(1), {}, std), 0, grad.size(3));
 }
 
 Tensor area_resample_meta(const Tensor& image, c10::SymIntArrayRef crop, c10::SymIntArrayRef size,

@@ -16,9 +16,10 @@
 #include <algorithm>
 #include <tuple>
 
-#include "bands.h"
 #include "checks.h"
+#include "kernels/cpu/bands.h"
 #include "packed_weight.h"
+#include "parallel.h"
 
 namespace {
 
@@ -160,8 +161,8 @@ void run_forward(const Layer& a, const Tensor& y, const Tensor& rgb) {
   const styleclip::ModulatedConvOutputs<S> out{
       static_cast<S*>(y.mutable_data_ptr()),
       given(a.rgb_weight) ? rgb.mutable_data_ptr<C>() : nullptr};
-  const styleclip::Bands bands(a.x.size(0), a.x.size(2));
-  bands.each([&](int64_t n, int64_t, int64_t begin, int64_t end) {
+  const styleclip::Bands bands(a.x.size(0), a.x.size(2), at::get_num_threads());
+  bands.each(styleclip::parallel, [&](int64_t n, int64_t, int64_t begin, int64_t end) {
     styleclip::modulated_conv2d(prepared.layer, out, n, begin, end);
   });
 }
@@ -179,15 +180,15 @@ Gradients run_backward(const Layer& a, const Tensor& y, const OptionalTensor& gr
   const Tensor image = wide_side(grad_rgb, type);
   const int64_t n = a.x.size(0), inputs = a.x.size(1), outputs = a.weight.size(0);
   const auto sums = a.x.options().dtype(wide(type));
-  const styleclip::Bands bands(n, a.x.size(2));
-  const int64_t parts = bands.per_sample();
+  const styleclip::Bands bands(n, a.x.size(2), at::get_num_threads());
+  const int64_t parts = bands.per_sample;
   Tensor grad_x = need_x ? at::empty(a.x.sizes(), a.x.options(), at::MemoryFormat::ChannelsLast)
                          : at::empty({0}, a.x.options());
   Tensor style = at::zeros({n, parts, inputs}, sums);
   Tensor factor = at::zeros({n, parts, outputs}, sums);
   Tensor rgb_style = at::zeros({n, parts, outputs}, sums);
   Tensor strength = at::zeros({n, parts}, sums);
-  bands.each([&](int64_t sample, int64_t band, int64_t begin, int64_t end) {
+  bands.each(styleclip::parallel, [&](int64_t sample, int64_t band, int64_t begin, int64_t end) {
     const int64_t at = sample * parts + band;
     const styleclip::ModulatedConvGradients<S> out{
         static_cast<const S*>(made.const_data_ptr()),

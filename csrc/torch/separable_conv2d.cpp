@@ -16,10 +16,11 @@
 #include <algorithm>
 #include <tuple>
 
-#include "bands.h"
 #include "checks.h"
+#include "kernels/cpu/bands.h"
 #include "kernels/cpu/modulated_conv2d.h"
 #include "packed_weight.h"
+#include "parallel.h"
 
 namespace {
 
@@ -133,8 +134,8 @@ void run_forward(const Layer& a, const OptionalTensor& bias, const OptionalTenso
                  const Tensor& y) {
   const Prepared<S> prepared(a, bias, noise, styleclip::PackedFor::forward);
   S* to = static_cast<S*>(y.mutable_data_ptr());
-  const styleclip::Bands bands(a.x.size(0), a.x.size(2));
-  bands.each([&](int64_t n, int64_t, int64_t begin, int64_t end) {
+  const styleclip::Bands bands(a.x.size(0), a.x.size(2), at::get_num_threads());
+  bands.each(styleclip::parallel, [&](int64_t n, int64_t, int64_t begin, int64_t end) {
     styleclip::separable_conv2d(prepared.layer, to, n, begin, end);
   });
 }
@@ -148,13 +149,13 @@ Gradients run_backward(const Layer& a, const Tensor& grad, const Tensor& y, bool
   const Tensor from = grad.to(type).contiguous(at::MemoryFormat::ChannelsLast);
   const int64_t n = a.x.size(0), channels = a.depthwise.size(0);
   const auto sums = a.x.options().dtype(wide(type));
-  const styleclip::Bands bands(n, a.x.size(2));
-  const int64_t parts = bands.per_sample();
+  const styleclip::Bands bands(n, a.x.size(2), at::get_num_threads());
+  const int64_t parts = bands.per_sample;
   Tensor grad_x = need_x ? at::empty(a.x.sizes(), a.x.options(), at::MemoryFormat::ChannelsLast)
                          : at::empty({0}, a.x.options());
   Tensor style = at::zeros({n, parts, channels}, sums);
   Tensor up_style = at::zeros({n, parts, 4 * channels}, sums);
-  bands.each([&](int64_t sample, int64_t band, int64_t begin, int64_t end) {
+  bands.each(styleclip::parallel, [&](int64_t sample, int64_t band, int64_t begin, int64_t end) {
     const int64_t at = sample * parts + band;
     const styleclip::SeparableConvGradients<S> out{
         static_cast<const S*>(made.const_data_ptr()), static_cast<const S*>(from.const_data_ptr()),

@@ -53,6 +53,17 @@ Band transpose(const Band& band) {
   return out;
 }
 
+Affine normalisation(std::int64_t channels, std::span<const double> mean,
+                     std::span<const double> std) {
+  Affine affine{std::vector<float>(channels, 1.0f), std::vector<float>(channels, 0.0f)};
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const double deviation = std.empty() ? 1.0 : std[c];
+    affine.scale[c] = static_cast<float>(1.0 / deviation);
+    if (!mean.empty()) affine.shift[c] = static_cast<float>(-mean[c] / deviation);
+  }
+  return affine;
+}
+
 STYLECLIP_SIMD
 void combine_rows(const float* in, const Band& band, std::int64_t width, std::int64_t column_begin,
                   std::int64_t column_end, float* out, std::int64_t row_begin,

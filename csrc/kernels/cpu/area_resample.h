@@ -6,7 +6,10 @@
 // transposed bands and runs through the same two passes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 namespace styleclip {
@@ -40,5 +43,51 @@ void combine_rows(const float* in, const Band& band, std::int64_t width, std::in
 void combine_columns(const float* in, const Band& band, std::int64_t height, std::int64_t channels,
                      const float* scale, const float* shift, float* out, std::int64_t row_begin,
                      std::int64_t row_end);
+
+// What follows the average, a channel each: out = shift + scale * average.
+struct Affine {
+  std::vector<float> scale, shift;
+};
+
+// (average - mean) / std; either may be empty.
+Affine normalisation(std::int64_t channels, std::span<const double> mean,
+                     std::span<const double> std);
+
+// Both passes over `planes` images of `channels` channels by turns, of whose columns
+// [column_begin, column_end) count; by parallel(count, grain, run of a range).
+template <class Parallel>
+void area_resample(const float* in, std::int64_t planes, std::int64_t channels, const Band& rows,
+                   const Band& columns, const Affine& affine, std::int64_t column_begin,
+                   std::int64_t column_end, float* out, const Parallel& parallel) {
+  const auto grain = [](std::int64_t work) {
+    return std::max<std::int64_t>(1, 32768 / (work + 1));
+  };
+  const auto vertical = [&](const float* from, float* to, std::int64_t width, std::int64_t begin,
+                            std::int64_t end) {
+    const std::int64_t work = (end - begin) * (1 + rows.inputs / rows.outputs());
+    parallel(planes * rows.outputs(), grain(work), [&](std::int64_t a, std::int64_t b) {
+      combine_rows(from, rows, width, begin, end, to, a, b);
+    });
+  };
+  const auto horizontal = [&](const float* from, float* to, std::int64_t height) {
+    const std::int64_t work = columns.outputs() + static_cast<std::int64_t>(columns.weights.size());
+    parallel(planes * height, grain(work), [&](std::int64_t a, std::int64_t b) {
+      combine_columns(from, columns, height, channels, affine.scale.data(), affine.shift.data(), to,
+                      a, b);
+    });
+  };
+  // The column pass is the slow one: it goes where there are fewer rows.
+  if (rows.outputs() <= rows.inputs) {
+    const auto between =
+        std::make_unique_for_overwrite<float[]>(planes * rows.outputs() * columns.inputs);
+    vertical(in, between.get(), columns.inputs, column_begin, column_end);
+    horizontal(between.get(), out, rows.outputs());
+  } else {
+    const auto between =
+        std::make_unique_for_overwrite<float[]>(planes * rows.inputs * columns.outputs());
+    horizontal(in, between.get(), rows.inputs);
+    vertical(between.get(), out, columns.outputs(), 0, columns.outputs());
+  }
+}
 
 }  // namespace styleclip
