@@ -3,17 +3,24 @@
 Every edit leaves a row; a study that is run again continues where it stopped.
 """
 
-import csv
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 import torch
 from PIL import Image
 from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.judged_edits import (
+    COLUMNS,
+    JudgedEdit,
+    cells,
+    measured,
+    save_csv,
+    table,
+)
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 from styleclip_rt.runtime.results import check_writable
 from tqdm import tqdm
@@ -28,32 +35,20 @@ SHEET_FACES = 8
 _PICTURE = 256
 
 
-@dataclass(frozen=True)
-class Row:
-    """One edit of a validation face, judged.
+@dataclass(frozen=True, kw_only=True)
+class Row(JudgedEdit):
+    """One edit of a validation face.
 
     Attributes:
         face: its row in the validation split.
         method: "mapper" or "optimiser".
-        success: by the probe of that prompt; None where no probe knows it.
-        before, after: the probe's measure.
-        identity_cosine, same_person: by dlib's face embedding.
-        colour_elsewhere, background: mean L*a*b* difference outside the regions that the prompt is
-            about, and of the background alone.
+        background: mean L*a*b* difference of the background.
         seconds: from the latent to the picture at full size.
     """
 
-    prompt: str
     face: int
     method: str
-    success: bool | None
-    before: float
-    after: float
-    identity_cosine: float
-    same_person: bool
-    colour_elsewhere: float
     background: float
-    seconds: float
 
 
 class MapperStudy:
@@ -107,10 +102,7 @@ class MapperStudy:
                         made[move].append(self._row(move, face, method, original))
                         bar.update()
         rows = [row for move in moves for row in made[move]]
-        with (self.out / "edits.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        save_csv(rows, Row, self.out / "edits.csv")
         (self.out / "summary.md").write_text(summary(rows), encoding="utf-8")
         save_png(self.sheet(), self.out / "sheet.png", {})
         return rows
@@ -152,15 +144,9 @@ class MapperStudy:
         seconds = time.perf_counter() - started
         verdict = judge(move.prompt, original, picture)
         row = Row(
-            prompt=move.prompt,
+            **measured(verdict),
             face=face,
             method=method,
-            success=None if verdict.success is None else bool(verdict.success),
-            before=round(float(verdict.before), 3),
-            after=round(float(verdict.after), 3),
-            identity_cosine=round(float(verdict.identity_cosine), 4),
-            same_person=bool(verdict.same_person),
-            colour_elsewhere=round(float(verdict.collateral.colour), 2),
             background=round(float(verdict.collateral.background), 2),
             seconds=round(seconds, 4),
         )
@@ -172,25 +158,13 @@ class MapperStudy:
 
 def summary(rows: Sequence[Row]) -> str:
     """A Markdown table: one line a prompt and method."""
-    lines = [
-        "| prompt | method | faces | success | same person | identity cosine median (min) | "
-        "colour elsewhere | background | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = []
     for prompt, method in dict.fromkeys((row.prompt, row.method) for row in rows):
         here = [row for row in rows if (row.prompt, row.method) == (prompt, method)]
-        judged = [row.success for row in here if row.success is not None]
-        success = f"{sum(judged)}/{len(judged)}" if judged else "no probe"
-        cosines = [row.identity_cosine for row in here]
-        lines.append(
-            f"| {prompt} | {method} | {len(here)} | {success} "
-            f"| {sum(row.same_person for row in here)}/{len(here)} "
-            f"| {median(cosines):.3f} ({min(cosines):.3f}) "
-            f"| {median(row.colour_elsewhere for row in here):.1f} "
-            f"| {median(row.background for row in here):.1f} "
-            f"| {median(row.seconds for row in here):.2f} |"
-        )
-    return "\n".join(lines) + "\n"
+        background = f"{median(row.background for row in here):.1f}"
+        seconds = f"{median(row.seconds for row in here):.2f}"
+        lines.append([prompt, method, *cells(here), background, seconds])
+    return table(["prompt", "method", *COLUMNS, "background", "seconds"], lines)
 
 
 def _small(image: torch.Tensor) -> Image.Image:

@@ -4,16 +4,24 @@ Every edit leaves its pictures and a row; a study that is run again continues wh
 long one can be split over several processes.
 """
 
-import csv
+import itertools
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 from PIL import Image
 from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.judged_edits import (
+    COLUMNS,
+    JudgedEdit,
+    cells,
+    measured,
+    save_csv,
+    table,
+)
 from styleclip_rt.runtime.results import EditResult, check_writable
 
 from styleclip_rt.errors import StyleClipError
@@ -43,31 +51,19 @@ GOAL_PROMPTS = (
 _TILE = 192
 
 
-@dataclass(frozen=True)
-class Row:
-    """One edit, judged.
+@dataclass(frozen=True, kw_only=True)
+class Row(JudgedEdit):
+    """One edit of a generated face.
 
     Attributes:
-        success: by the probe of that prompt; None where no probe knows it.
-        before, after: the probe's measure.
-        identity_cosine, identity_distance, same_person: by dlib's face embedding.
+        identity_distance: by dlib's face embedding.
         steps_to_90: steps until 90 % of the final fall of the CLIP loss.
-        colour_elsewhere: mean L*a*b* difference outside the regions that the prompt is about.
-        seconds: the whole edit, without loading and judging.
     """
 
-    prompt: str
     space: str
     seed: int
-    success: bool | None
-    before: float
-    after: float
-    identity_cosine: float
     identity_distance: float
-    same_person: bool
-    colour_elsewhere: float
     steps_to_90: int
-    seconds: float
 
 
 def steps_to_90(history: Sequence[dict[str, float]]) -> int:
@@ -124,16 +120,10 @@ def run_edit(editor: Editor, prompt: str, space: str, seed: int, folder: Path) -
 def _judged(result: EditResult, prompt: str, space: str, seed: int, seconds: float) -> Row:
     verdict = judge(prompt, result.original, result.image)
     return Row(
-        prompt=prompt,
+        **measured(verdict),
         space=space,
         seed=seed,
-        success=None if verdict.success is None else bool(verdict.success),
-        before=round(float(verdict.before), 3),
-        after=round(float(verdict.after), 3),
-        identity_cosine=round(float(verdict.identity_cosine), 4),
         identity_distance=round(float(verdict.identity_distance), 4),
-        same_person=bool(verdict.same_person),
-        colour_elsewhere=round(float(verdict.collateral.colour), 2),
         steps_to_90=steps_to_90(result.history),
         seconds=round(seconds, 2),
     )
@@ -173,10 +163,7 @@ def _folder(out: Path, prompt: str, space: str, seed: int) -> Path:
 
 def write_report(rows: Sequence[Row], out: Path) -> None:
     """`edits.csv`, `summary.md` and the contact sheets of a study."""
-    with (out / "edits.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+    save_csv(rows, Row, out / "edits.csv")
     (out / "summary.md").write_text(summary(rows), encoding="utf-8")
     for space in _unique(row.space for row in rows):
         here = [row for row in rows if row.space == space]
@@ -187,28 +174,16 @@ def write_report(rows: Sequence[Row], out: Path) -> None:
 
 def summary(rows: Sequence[Row]) -> str:
     """A Markdown table: one line a prompt and space."""
-    lines = [
-        "| prompt | space | faces | success | same person | identity cosine median (min) | "
-        "colour elsewhere | steps to 90 % | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for prompt in _unique(row.prompt for row in rows):
-        for space in _unique(row.space for row in rows):
-            here = [row for row in rows if row.prompt == prompt and row.space == space]
-            if not here:
-                continue
-            judged = [row.success for row in here if row.success is not None]
-            success = f"{sum(judged)}/{len(judged)}" if judged else "no probe"
-            cosines = [row.identity_cosine for row in here]
-            lines.append(
-                f"| {prompt} | {space} | {len(here)} | {success} "
-                f"| {sum(row.same_person for row in here)}/{len(here)} "
-                f"| {median(cosines):.3f} ({min(cosines):.3f}) "
-                f"| {median(row.colour_elsewhere for row in here):.1f} "
-                f"| {median(row.steps_to_90 for row in here):.0f} "
-                f"| {median(row.seconds for row in here):.1f} |"
-            )
-    return "\n".join(lines) + "\n"
+    lines = []
+    for prompt, space in itertools.product(
+        _unique(row.prompt for row in rows), _unique(row.space for row in rows)
+    ):
+        here = [row for row in rows if row.prompt == prompt and row.space == space]
+        if here:
+            steps = f"{median(row.steps_to_90 for row in here):.0f}"
+            seconds = f"{median(row.seconds for row in here):.1f}"
+            lines.append([prompt, space, *cells(here), steps, seconds])
+    return table(["prompt", "space", *COLUMNS, "steps to 90 %", "seconds"], lines)
 
 
 def _sheet(rows: Sequence[Row], out: Path, picture: str) -> Image.Image:

@@ -27,6 +27,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def judge(prompt: str, original: SimpleNamespace, edited: object) -> object:
         calls.append(prompt)
         return SimpleNamespace(
+            prompt=prompt,
             success=True,
             before=0.0,
             after=1.0,

@@ -1,0 +1,74 @@
+"""Edits judged by the probes: a row each, and what many rows say together."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from styleclip_rt.probes.judge import Judgement
+
+COLUMNS = ("faces", "success", "same person", "identity cosine median (min)", "colour elsewhere")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedEdit:
+    """One edit, judged.
+
+    Attributes:
+        success: by the probe of that prompt; None where no probe knows it.
+        before, after: the probe's measure.
+        identity_cosine, same_person: by dlib's face embedding.
+        colour_elsewhere: mean L*a*b* difference outside the regions that the prompt is about.
+        seconds: that the edit took, without loading and judging.
+    """
+
+    prompt: str
+    success: bool | None
+    before: float
+    after: float
+    identity_cosine: float
+    same_person: bool
+    colour_elsewhere: float
+    seconds: float
+
+
+def measured(verdict: Judgement) -> dict[str, Any]:
+    """The fields of a `JudgedEdit` that a verdict fills, as plain numbers."""
+    return {
+        "prompt": verdict.prompt,
+        "success": None if verdict.success is None else bool(verdict.success),
+        "before": round(float(verdict.before), 3),
+        "after": round(float(verdict.after), 3),
+        "identity_cosine": round(float(verdict.identity_cosine), 4),
+        "same_person": bool(verdict.same_person),
+        "colour_elsewhere": round(float(verdict.collateral.colour), 2),
+    }
+
+
+def cells(edits: Sequence[JudgedEdit]) -> tuple[str, ...]:
+    """COLUMNS of a Markdown table, for some edits."""
+    judged = [edit.success for edit in edits if edit.success is not None]
+    cosines = [edit.identity_cosine for edit in edits]
+    return (
+        str(len(edits)),
+        f"{sum(judged)}/{len(judged)}" if judged else "no probe",
+        f"{sum(edit.same_person for edit in edits)}/{len(edits)}",
+        f"{median(cosines):.3f} ({min(cosines):.3f})",
+        f"{median(edit.colour_elsewhere for edit in edits):.1f}",
+    )
+
+
+def table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rows = [titles, ["---"] * len(titles), *lines]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def save_csv(edits: Sequence[JudgedEdit], kind: type[JudgedEdit], path: Path) -> None:
+    """One line an edit, one column a field of their `kind`."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
+        writer.writeheader()
+        writer.writerows(asdict(edit) for edit in edits)
