@@ -109,7 +109,7 @@ def test_equals_the_definition_for_any_shape(
 
 @settings(max_examples=40)
 @given(
-    n=st.integers(1, 2), inputs=st.integers(14, 40), outputs=st.integers(14, 40),
+    n=st.integers(0, 2), inputs=st.integers(14, 40), outputs=st.integers(14, 40),
     height=st.integers(1, 20), width=st.integers(200, 300), transposed=st.booleans(),
     up=st.booleans(),
     dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
@@ -127,9 +127,9 @@ def test_larger_layers_equal_the_reference(
     side = torch.float64 if dtype == torch.float64 else torch.float32
     narrow = {name: tensor.to(side) for name, tensor in wide.items()}
     y, rgb = compiled({**narrow, "x": wide["x"].to(dtype)}, up, 2.5)
-    bound = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 1e-2}[dtype]
+    bound = {torch.float64: 1e-14, torch.float32: 2e-6, torch.bfloat16: 2e-2}[dtype]
     for found, wanted in zip((y, rgb), expected, strict=True):
-        assert (found.double() - wanted).norm() < bound * wanted.norm()
+        assert (found.double() - wanted).norm() <= bound * wanted.norm()
 
 
 def gradients(tensors, up, function, grads, names):
