@@ -168,8 +168,8 @@ def _edit_step(bundle: Bundle) -> Network:
         return (
             w_plus,
             0.1 * offset,
-            1e-3 * mean,
-            1e-6 + 1e-6 * square.square(),
+            1e-4 * mean,
+            1e-8 + 1e-8 * square.square(),
             torch.randint(settings.steps, (), generator=random),
             text,
             *targets,
