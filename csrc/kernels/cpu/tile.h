@@ -16,13 +16,23 @@ namespace {
 #if defined(__AVX512F__)
 constexpr int kVectors = 2;     // vectors of output channels in a tile
 constexpr int kMaxPixels = 14;  // 28 of 32 registers accumulate
+constexpr int kRegister = 64;   // bytes
 #elif defined(__AVX2__)
-constexpr int kVectors = 1;  // two registers each
-constexpr int kMaxPixels = 6;
+constexpr int kVectors = 1;
+constexpr int kMaxPixels = 6;  // 12 of 16 registers accumulate
+constexpr int kRegister = 32;
 #else
 constexpr int kVectors = 1;
 constexpr int kMaxPixels = 3;
+constexpr int kRegister = 16;
 #endif
+
+// A vector that fits a register. The compiler keeps wider ones in memory, as accumulators too.
+template <class C>
+struct Register {
+  typedef C type __attribute__((vector_size(kRegister)));
+  typedef C unaligned __attribute__((vector_size(kRegister), aligned(sizeof(C)), may_alias));
+};
 
 // How activations stored as S are multiplied: `Step` is what one broadcast carries.
 template <class S>
@@ -78,13 +88,16 @@ __attribute__((noinline)) void tile(const Taps<S>& taps, typename Packing<S>::C*
   using Step = typename Packing<S>::Step;
   using Element = typename Packing<S>::Element;
   typedef Step AliasedStep __attribute__((may_alias));
-  constexpr int L = lanes<C>;
-  constexpr int width = 64 / sizeof(Element);  // elements in a vector of weights
-  Vec<C> acc[P][kVectors];
+  using V = typename Register<C>::type;
+  using Unaligned = typename Register<C>::unaligned;
+  constexpr int registers = kVectors * 64 / kRegister;
+  constexpr int L = kRegister / sizeof(C);
+  constexpr int width = kRegister / sizeof(Element);  // elements in a register of weights
+  V acc[P][registers];
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p)
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) acc[p][v] = Vec<C>{};
+#pragma GCC unroll 4
+    for (int v = 0; v < registers; ++v) acc[p][v] = V{};
   for (std::int64_t b = 0; b < taps.blocks; ++b) {
     for (int t = 0; t < taps.count; ++t) {
       const AliasedStep* x = reinterpret_cast<const AliasedStep*>(taps.x[t] + b * taps.x_stride);
@@ -93,9 +106,9 @@ __attribute__((noinline)) void tile(const Taps<S>& taps, typename Packing<S>::C*
       for (int s = 0; s < steps<S>; ++s) {
 #ifdef __AVX512BF16__
         if constexpr (sizeof(Element) == 2) {
-          __m512bh weights[kVectors];
+          __m512bh weights[registers];
 #pragma GCC unroll 2
-          for (int v = 0; v < kVectors; ++v) {
+          for (int v = 0; v < registers; ++v) {
             weights[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(w + v * width));
           }
 #pragma GCC unroll 16
@@ -103,32 +116,36 @@ __attribute__((noinline)) void tile(const Taps<S>& taps, typename Packing<S>::C*
             const __m512bh pair =
                 reinterpret_cast<__m512bh>(_mm512_set1_epi32(x[p * steps<S> + s]));
 #pragma GCC unroll 2
-            for (int v = 0; v < kVectors; ++v) {
-              acc[p][v] = reinterpret_cast<Vec<C>>(
+            for (int v = 0; v < registers; ++v) {
+              acc[p][v] = reinterpret_cast<V>(
                   _mm512_dpbf16_ps(reinterpret_cast<__m512>(acc[p][v]), weights[v], pair));
             }
           }
         } else
 #endif
         {
-          Vec<C> weights[kVectors];
-#pragma GCC unroll 2
-          for (int v = 0; v < kVectors; ++v) weights[v] = load(w + v * width);
+          V weights[registers];
+#pragma GCC unroll 4
+          for (int v = 0; v < registers; ++v) {
+            weights[v] = *reinterpret_cast<const Unaligned*>(w + v * width);
+          }
 #pragma GCC unroll 16
           for (int p = 0; p < P; ++p) {
             const C value = x[p * steps<S> + s];
-#pragma GCC unroll 2
-            for (int v = 0; v < kVectors; ++v) acc[p][v] += value * weights[v];
+#pragma GCC unroll 4
+            for (int v = 0; v < registers; ++v) acc[p][v] += value * weights[v];
           }
         }
-        w += kVectors * width;
+        w += registers * width;
       }
     }
   }
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p)
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) store(out + p * out_stride + v * L, acc[p][v]);
+#pragma GCC unroll 4
+    for (int v = 0; v < registers; ++v) {
+      *reinterpret_cast<Unaligned*>(out + p * out_stride + v * L) = acc[p][v];
+    }
 }
 
 // The tile of `pixels` pixels, 1 to kMaxPixels, written as out[pixel * out_stride + channel].
