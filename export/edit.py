@@ -267,13 +267,14 @@ def _network(
     sample: Sample,
     has_gradient: bool = False,
 ) -> Network:
+    parts = (bundle.generator, bundle.clip, bundle.identity, module.prior, module.directions)
     return Network(
         name,
         module,
         inputs,
         outputs,
         sample,
-        weights_hash(bundle.generator, bundle.clip, bundle.identity),
+        weights_hash(*(part for part in parts if part is not None)),
         settings=asdict(module.settings),
         has_gradient=has_gradient,
     )

@@ -21,6 +21,7 @@ from styleclip_rt.runtime.exported_edits import GRAPHS
 
 from styleclip_rt import engines
 from styleclip_rt.bundle import Bundle
+from styleclip_rt.directions import LookDirections
 from styleclip_rt.errors import ExportError, StyleClipError
 from styleclip_rt.models.clip import CLIP, VisionTransformerConfig
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -213,6 +214,13 @@ def test_another_network_is_noticed(bundle: Bundle, exports: Path) -> None:
         other.generator.mean_latent.add_(1)
     with pytest.raises(ExportError, match="other weights"):
         verify(build(other, "mapping"), exports / "mapping.onnx")
+
+
+def test_other_directions_of_looks_are_noticed(bundle: Bundle, exports: Path) -> None:
+    directions = LookDirections(["old"], torch.zeros(1, 16), torch.zeros(1), torch.zeros(1, 16))
+    other = dataclasses.replace(bundle, look_directions=directions)
+    with pytest.raises(ExportError, match="other weights"):
+        verify(build(other, "edit_start"), exports / "edit_start.onnx")
 
 
 def test_a_wrong_file_is_not_kept(bundle: Bundle, tmp_path: Path) -> None:
