@@ -103,9 +103,24 @@ class DraftHead(nn.Module):
 
     def forward(self, x: Tensor, up: Tensor, image_style: Tensor) -> Tensor:
         """[N, C, H, W], the next block's up style and the image style -> [N, 3, H, W]."""
-        x = F.leaky_relu(self.squeeze(_scale(x, up)), LEAK)
-        x = F.leaky_relu(self.mix(x + self.depthwise(x)), LEAK)
-        image: Tensor = self.to_rgb(_scale(x, image_style))
+        x, _ = ops.modulated_conv2d(x, self.squeeze.weight, up, bias=self.squeeze.bias, slope=LEAK)
+        # What is added to the depthwise convolution is its own input: a one more in the middle tap.
+        # Its bias passes through the pointwise one's weight, after the padding, and so joins that
+        # one's bias.
+        middle = x.new_zeros(3, 3, dtype=self.depthwise.weight.dtype)
+        middle[1, 1] = 1
+        weight, hidden_bias = self.mix.weight, self.depthwise.bias
+        assert hidden_bias is not None and self.mix.bias is not None
+        x = ops.separable_conv2d(
+            x,
+            x.new_ones(x.shape[:2], dtype=weight.dtype),
+            None,
+            self.depthwise.weight + middle,
+            weight,
+            self.mix.bias + weight[:, :, 0, 0] @ hidden_bias,
+            slope=LEAK,
+        )
+        image, _ = ops.modulated_conv2d(x, self.to_rgb.weight, image_style, bias=self.to_rgb.bias)
         return image
 
 
