@@ -4,7 +4,8 @@ Candidates are named by how and in what precision they work. "ours" is the packa
 it; "stock" the same networks on PyTorch's own operators; "compiled" is stock under torch.compile;
 "textbook" see `benchmarks.textbook`; "ONNX Runtime" and "OpenVINO" run the stock network's export.
 Stock gets its best form: frozen channels-last weights, and for bf16 a network cast as a whole,
-which is faster than the autocast that the editor uses.
+which is faster than the autocast that the editor uses; of an editing step, the networks that judge
+are cast.
 """
 
 import copy
@@ -23,12 +24,15 @@ from benchmarks.textbook import TextbookStep, TextbookStyleGAN2, clip_pixels
 from benchmarks.timing import Run
 from styleclip_rt import ops
 from styleclip_rt.edit_settings import EditSettings
+from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP, VIT_B_32
+from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN, SeparableConv
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.ops.area_resample import area_resample
 
+Identity = ArcFace | InceptionResnetV1
 FORWARD, BACKWARD = "forward", "forward + backward"
 ELEMENT_SIZES = {"float32": 4, "bfloat16": 2}
 PROMPT, NEUTRAL = "red lipstick", "a face"
@@ -243,7 +247,9 @@ def editing_step(size: int) -> Case:
             step = TextbookStep(
                 textbook, clip, identity, tokens[:1], start, settings.l2, settings.id
             )
-            return step.step
+            return stock(step.step)
+        if (how, precision) == ("stock", "bf16"):
+            clip, identity = _cast_judges(clip, identity)
         edit = Edit(model, clip, identity, settings, start, tokens, precision)
         return edit.step if how == "ours" else stock(edit.step)
 
@@ -259,12 +265,20 @@ def bundle_step() -> Case:
         bundle = networks.default_bundle()
         settings = EditSettings(**bundle.manifest.defaults)  # type: ignore[arg-type]
         start, tokens = networks.latents(bundle.generator, 1), tokenize([PROMPT, NEUTRAL])
-        edit = Edit(
-            bundle.generator, bundle.clip, bundle.identity, settings, start, tokens, precision
-        )
+        clip, identity = bundle.clip, bundle.identity
+        if (how, precision) == ("stock", "bf16"):
+            clip, identity = _cast_judges(clip, identity)
+        edit = Edit(bundle.generator, clip, identity, settings, start, tokens, precision)
         return edit.step if how == "ours" else stock(edit.step)
 
     return Case("Editing step, default bundle", "step", 256, 1, _edits(prepare))
+
+
+def _cast_judges(clip: CLIP, identity: Identity) -> tuple[CLIP, Identity]:
+    """Copies with their weights in bfloat16, which PyTorch's autocast rounds anew in every call."""
+    clip, identity = copy.copy(clip), copy.deepcopy(identity).to(torch.bfloat16)
+    clip._modules = {**clip._modules, "vision": copy.deepcopy(clip.vision).to(torch.bfloat16)}
+    return clip, identity
 
 
 def whole_edit() -> Case:

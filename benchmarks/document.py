@@ -186,8 +186,8 @@ freed memory for all of them, as the editor has it do (`devices.keep_freed_memor
 - **ours**: the package as a user runs it; bf16 is what the editor calls `precision="bf16"`.
 - **stock**: the same networks on PyTorch's own operators, in their best form: modulated
   activations, frozen channels-last weights; in bf16 the whole network is cast, which is faster
-  than autocast, except within an editing step, which draws under autocast. It computes what
-  ours computes.
+  than autocast, except within an editing step, where the judges are cast and the generator draws
+  under autocast. It computes what ours computes.
 - **textbook**: StyleGAN2 and StyleCLIP's step as published code computes them: a modulated weight
   for each sample, grouped convolution, blur, noise and activation in passes of their own; in the
   editing step also CLIP's input by a sevenfold enlargement, text and original looked at anew in

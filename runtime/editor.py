@@ -98,7 +98,8 @@ class Editor:
     Args:
         bundle: a bundle, its name or folder.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
-        precision: of the loop's drafts: "fp32", "bf16", or "auto": bf16 where it is native.
+        precision: in which the loop draws and judges: "fp32", "bf16", or "auto": bf16 where it is
+            native.
         engine: "torch", or one that runs exported files without torch: "onnxruntime".
         exports: folder of the exported files; the bundle's in the cache.
 

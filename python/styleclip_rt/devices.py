@@ -28,8 +28,9 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Precision of drafts, "fp32" or "bf16": "auto" is bf16 where that is native, since there it is
-    faster and drafts need no more; what is finally drawn is float32 in any case.
+    """In what an edit draws and judges its drafts, "fp32" or "bf16": "auto" is bf16 where that is
+    native, since there it is faster and drafts need no more; what is finally drawn is float32 in
+    any case.
 
     Raises:
         StyleClipError: an unknown name.

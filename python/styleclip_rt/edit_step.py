@@ -64,7 +64,8 @@ class EditStep:
     Args:
         generator, clip, identity: frozen networks on one device.
         settings: of the edit.
-        precision: "bf16" draws under autocast; all else is float32.
+        precision: "bf16" draws and judges under autocast; latents, embeddings, losses and Adam are
+            float32.
     """
 
     def __init__(
@@ -85,10 +86,9 @@ class EditStep:
 
     def draw(self, latent: Tensor | list[Tensor]) -> Tensor:
         """w+ [N, n_latent, latent_dim], or styles -> the draft [N, 3, H, W], about [0, 1]."""
-        device = (latent if isinstance(latent, Tensor) else latent[0]).device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
+        with self._arithmetic(latent if isinstance(latent, Tensor) else latent[0]):
             image = self.generator.synthesis(latent, self.resolution)
-        return image.float() * 0.5 + 0.5
+        return torch.add(image.new_full((), 0.5, dtype=torch.float32), image.float(), alpha=0.5)
 
     def targets(self, start: Tensor, text: Tensor, neutral: Tensor, relevance: Tensor) -> Targets:
         """Look at the originals.
@@ -102,10 +102,22 @@ class EditStep:
         return Targets(
             text=text,
             direction=F.normalize(text - neutral, dim=1),
-            embedding=self.clip.encode_image(original),
-            identity=self.identity.encode(original),
+            embedding=self._embedding(original),
+            identity=self._identity(original),
             preservation=Preservation.of(original, 1 - relevance),
         )
+
+    def _arithmetic(self, x: Tensor) -> torch.autocast:
+        """Within it, networks multiply in the step's precision."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _embedding(self, images: Tensor) -> Tensor:
+        with self._arithmetic(images):
+            return self.clip.encode_image(images)
+
+    def _identity(self, images: Tensor) -> Tensor:
+        with self._arithmetic(images):
+            return self.identity.encode(images)
 
     def __call__(
         self,
@@ -159,7 +171,7 @@ class EditStep:
         """
         clip_target, id_weight, l2_weight, preserve_weight, across_weight = weights.unbind(0)
         small = area_resample(image if seen is None else seen, self.clip.image_resolution)
-        embedding = self.clip.encode_image(apply_views(small, views))
+        embedding = self._embedding(apply_views(small, views))
         embedding = embedding.view(views.shape[0] + 1, image.shape[0], -1)
         change = (embedding - targets.embedding).mean(dim=0)
         if self.directional:
@@ -171,7 +183,7 @@ class EditStep:
         l2 = offset.square().flatten(1).sum(dim=1)
         identity = preserve = torch.zeros_like(clip)
         if self.uses_identity:
-            identity = 1 - (self.identity.encode(image) * targets.identity).sum(dim=1)
+            identity = 1 - (self._identity(image) * targets.identity).sum(dim=1)
         if self.uses_preservation:
             preserve = targets.preservation.distance(image)
         total = clip

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from styleclip_rt import ops
 from styleclip_rt.models.face_crop import FFHQ_FACE, FaceCrop, crop_face
+from styleclip_rt.models.linear import Linear, unit_vectors
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,34 @@ class ArcFaceConfig:
             raise ValueError(f"a width of {min(self.widths)} is below the reduction")
 
 
+class PReLU(nn.PReLU):
+    """`torch.nn.PReLU`, whose gradient is slow in bfloat16, in other words there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype is not torch.bfloat16:
+            return super().forward(x)
+        positive = torch.relu(x)
+        return positive + self.weight.to(x.dtype)[:, None, None] * (x - positive)
+
+
 class SqueezeExcite(nn.Module):
     """Gates each channel by what the whole image shows."""
 
     def __init__(self, width: int, reduction: int) -> None:
         super().__init__()
-        self.squeeze = nn.Linear(width, width // reduction, bias=False)
-        self.excite = nn.Linear(width // reduction, width, bias=False)
+        self.squeeze = Linear(width, width // reduction, bias=False)
+        self.excite = Linear(width // reduction, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))))
         return x * gate[:, :, None, None]
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The factor and bias [C] that a batch norm applies once it is trained."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return factor, norm.bias - norm.running_mean * factor
 
 
 class ResidualUnit(nn.Module):
@@ -59,7 +77,7 @@ class ResidualUnit(nn.Module):
         self.stride = stride
         self.norm1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
-        self.prelu = nn.PReLU(width)
+        self.prelu = PReLU(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
         self.gate = (
@@ -72,7 +90,11 @@ class ResidualUnit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm2(self.conv2(self.prelu(self.conv1(self.norm1(x)))))
+        y = self.prelu(ops.conv2d(self.norm1(x), self.conv1.weight))
+        if self.stride == 1 and not self.training:
+            y = ops.conv2d(y, self.conv2.weight, *_affine(self.norm2))
+        else:
+            y = self.norm2(self.conv2(y))
         out: Tensor = self.gate(y) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
         return out
 
@@ -86,7 +108,7 @@ class ArcFace(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, config.widths[0], 3, padding=1, bias=False),
             nn.BatchNorm2d(config.widths[0]),
-            nn.PReLU(config.widths[0]),
+            PReLU(config.widths[0]),
         )
         units: list[nn.Module] = []
         inputs = config.widths[0]
@@ -103,7 +125,10 @@ class ArcFace(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         """Faces [N, 3, input_size, input_size] in [-1, 1] -> [N, embed_dim], not unit norm."""
         x = self.head_norm(self.units(self.stem(faces)))
-        embedding: Tensor = self.embedding_norm(self.head(x.flatten(1)))
+        # A product of one row is bound by reading the weight, which packing would only double.
+        with torch.autocast(x.device.type, enabled=False):
+            codes = self.head(x.flatten(1).to(self.head.weight.dtype))
+        embedding: Tensor = self.embedding_norm(codes)
         return embedding
 
     def encode(self, image: Tensor) -> Tensor:
@@ -113,4 +138,4 @@ class ArcFace(nn.Module):
         """
         config = self.config
         faces = crop_face(image, config.crop, config.input_size, mean=0.5, std=0.5)
-        return F.normalize(self(faces), dim=1)
+        return unit_vectors(self(faces))

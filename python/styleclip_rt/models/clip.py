@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from styleclip_rt import ops
+from styleclip_rt.models.linear import Linear, unit_vectors
 from styleclip_rt.ops.area_resample import area_resample
 
 VOCABULARY_SIZE = 49408
@@ -108,14 +110,14 @@ class Attention(nn.Module):
             raise ValueError(f"width {width} does not divide into {heads} heads")
         self.heads = heads
         self.causal = causal
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        mixed = ops.attention(q, k, v, self.causal)
         out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
         return out
 
@@ -128,9 +130,9 @@ class TransformerBlock(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.attention = Attention(width, heads, causal)
         self.norm2 = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, 4 * width)
+        self.expand = Linear(width, 4 * width)
         self.activation = _activation(activation)
-        self.contract = nn.Linear(4 * width, width)
+        self.contract = Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
@@ -158,6 +160,14 @@ def _transformer(
     return blocks
 
 
+def _patches(pixels: Tensor, size: int) -> Tensor:
+    """[N, C, R, R] -> [N, (R / size)^2, C * size^2]: what a convolution of that stride multiplies,
+    whose gradient is slow as such."""
+    n, channels, height, width = pixels.shape
+    x = pixels.reshape(n, channels, height // size, size, width // size, size)
+    return x.permute(0, 2, 4, 1, 3, 5).reshape(n, -1, channels * size * size)
+
+
 class VisionTransformer(nn.Module):
     """Normalised pixels [N, 3, R, R] -> embedding [N, embed_dim] (not unit norm)."""
 
@@ -166,6 +176,7 @@ class VisionTransformer(nn.Module):
         if resolution % config.patch_size:
             raise ValueError(f"{resolution} px do not divide into {config.patch_size} px patches")
         width, patch = config.width, config.patch_size
+        self.patch_size = patch
         patches = (resolution // patch) ** 2
         self.patch_embedding = nn.Conv2d(3, width, patch, stride=patch, bias=False)
         self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
@@ -175,10 +186,12 @@ class VisionTransformer(nn.Module):
             width, config.layers, config.heads, config.activation, causal=False
         )
         self.norm_after = nn.LayerNorm(width)
-        self.projection = nn.Linear(width, embed_dim, bias=False)
+        self.projection = Linear(width, embed_dim, bias=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
+        patches = ops.linear(
+            _patches(pixels, self.patch_size), self.patch_embedding.weight.flatten(1)
+        )
         class_token = self.class_embedding.expand(patches.shape[0], 1, -1)
         x = torch.cat([class_token, patches], dim=1) + self.position_embedding
         x = self.blocks(self.norm_before(x))
@@ -204,8 +217,8 @@ class ConvBlock(nn.Module):
         kernel = config.kernel_size
         self.depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
         self.norm = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, config.mlp_ratio * width)
-        self.contract = nn.Linear(config.mlp_ratio * width, width)
+        self.expand = Linear(width, config.mlp_ratio * width)
+        self.contract = Linear(config.mlp_ratio * width, width)
         self.scale = nn.Parameter(torch.full((width,), config.layer_scale))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -232,7 +245,7 @@ class ConvTower(nn.Module):
             layers += [ConvBlock(width, config) for _ in range(depth)]
         self.layers = nn.Sequential(*layers)
         self.norm = nn.LayerNorm(widths[-1])
-        self.projection = nn.Linear(widths[-1], embed_dim, bias=False)
+        self.projection = Linear(widths[-1], embed_dim, bias=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         embedding: Tensor = self.projection(self.norm(self.layers(pixels).mean(dim=(2, 3))))
@@ -249,7 +262,7 @@ class TextTransformer(nn.Module):
         self.token_expansion: nn.Module = nn.Identity()
         if rank:
             # The expansion keeps the variance, so that both forms start alike.
-            expansion = nn.Linear(rank, width, bias=False)
+            expansion = Linear(rank, width, bias=False)
             nn.init.normal_(expansion.weight, std=rank**-0.5)
             self.token_expansion = expansion
         self.position_embedding = nn.Parameter(torch.randn(config.context_length, width) * 0.01)
@@ -257,7 +270,7 @@ class TextTransformer(nn.Module):
             width, config.layers, config.heads, config.activation, causal=True
         )
         self.norm = nn.LayerNorm(width)
-        self.projection = nn.Linear(width, embed_dim, bias=False)
+        self.projection = Linear(width, embed_dim, bias=False)
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.projection.weight, std=width**-0.5)
 
@@ -294,7 +307,7 @@ class CLIP(nn.Module):
         """
         config = self.config
         pixels = area_resample(pixels, config.image_resolution, mean=config.mean, std=config.std)
-        return F.normalize(self.vision(pixels), dim=1)
+        return unit_vectors(self.vision(pixels))
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Tokens [N, T] int64, T <= context_length -> [N, embed_dim], unit norm."""

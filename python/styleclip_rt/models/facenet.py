@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from styleclip_rt.models.face_crop import FFHQ_FACE, FaceCrop, crop_face
+from styleclip_rt.models.linear import Linear, unit_vectors
 
 _Size = int | tuple[int, int]
 
@@ -150,7 +150,7 @@ class InceptionResnetV1(nn.Module):
             *(_separable_block(1792, 192, 3, scale=0.2, relu=True) for _ in range(5)),
             _separable_block(1792, 192, 3, scale=1.0, relu=False),
         )
-        self.head = nn.Linear(1792, config.embed_dim, bias=False)
+        self.head = Linear(1792, config.embed_dim, bias=False)
         self.embedding_norm = nn.BatchNorm1d(config.embed_dim, eps=1e-3)
 
     def forward(self, faces: Tensor) -> Tensor:
@@ -168,4 +168,4 @@ class InceptionResnetV1(nn.Module):
         """
         config = self.config
         faces = crop_face(image, config.crop, config.input_size, mean=0.5, std=128 / 255)
-        return F.normalize(self(faces), dim=1)
+        return unit_vectors(self(faces))

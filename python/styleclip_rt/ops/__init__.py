@@ -1,17 +1,23 @@
 """Differentiable operators, each compiled where it can be and with a plain PyTorch twin."""
 
 from styleclip_rt.ops._library import standard_ops
+from styleclip_rt.ops.attention import attention
 from styleclip_rt.ops.bias_act import bias_act
+from styleclip_rt.ops.conv2d import conv2d
 from styleclip_rt.ops.idwt2d import haar_idwt2d
+from styleclip_rt.ops.linear import linear
 from styleclip_rt.ops.modulated_conv2d import modulated_conv2d
 from styleclip_rt.ops.reference import demodulation, resample_kernel
 from styleclip_rt.ops.separable_conv2d import separable_conv2d
 from styleclip_rt.ops.upfirdn2d import upfirdn2d
 
 __all__ = [
+    "attention",
     "bias_act",
+    "conv2d",
     "demodulation",
     "haar_idwt2d",
+    "linear",
     "modulated_conv2d",
     "resample_kernel",
     "separable_conv2d",

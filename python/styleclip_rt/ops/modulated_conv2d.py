@@ -12,6 +12,11 @@ from styleclip_rt.ops import _library, reference
 _KERNELS = _library.devices("modulated_conv2d")
 
 
+def compiled(x: Tensor) -> bool:
+    """Whether `modulated_conv2d` runs its kernels on activations like ``x``."""
+    return _library.serves(_KERNELS, x)
+
+
 def modulated_conv2d(
     x: Tensor,
     weight: Tensor,
@@ -52,7 +57,7 @@ def modulated_conv2d(
     Raises:
         ValueError, TypeError: shapes, dtypes or devices that do not fit (compiled op).
     """
-    if _library.serves(_KERNELS, x):
+    if compiled(x):
         result: Tensor
         image: Tensor
         result, image = torch.ops.styleclip_rt.modulated_conv2d(

@@ -1,0 +1,173 @@
+// styleclip_rt::linear: schema, checks, CPU, Meta, Autograd, Autocast.
+#include "kernels/cpu/linear.h"
+
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include "checks.h"
+#include "kernels/cpu/modulated_conv2d.h"
+#include "packed_weight.h"
+#include "parallel.h"
+
+namespace {
+
+using at::Tensor;
+using styleclip::OptionalTensor;
+
+constexpr const char* kName = "linear";
+
+// y = x @ weight.T + bias, or x @ weight where transposed, over the last dimension of x.
+Tensor empty_output(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                    bool transposed) {
+  const auto type = x.scalar_type();
+  TORCH_CHECK_TYPE(type == at::kFloat || type == at::kDouble || type == at::kBFloat16, kName,
+                   "'s compiled op does not take ", type);
+  TORCH_CHECK_VALUE(weight.dim() == 2, kName, " needs a weight [O, I], got ", weight.dim(),
+                    " dimensions");
+  TORCH_CHECK_VALUE(x.dim() > 0 && x.sym_size(-1) == weight.sym_size(transposed ? 0 : 1), kName,
+                    " got an input ", x.sym_sizes(), " for a weight ", weight.sym_sizes());
+  const auto outputs = weight.sym_size(transposed ? 1 : 0);
+  styleclip::check_side(x, weight, "weight", weight.sym_sizes(), kName);
+  styleclip::check_side(x, bias, "bias", {outputs}, kName);
+  auto sizes = x.sym_sizes().vec();
+  sizes.back() = outputs;
+  return at::empty_symint(sizes, x.options());
+}
+
+template <class S>
+Tensor pack(const Tensor& weight, bool transposed) {
+  using C = typename styleclip::ComputeType<S>::type;
+  const auto direction =
+      transposed ? styleclip::PackedFor::backward : styleclip::PackedFor::forward;
+  return styleclip::packed_weight(
+      weight, 8 * static_cast<int64_t>(direction) + sizeof(S), [&](const Tensor& from) {
+        const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
+        const int64_t outputs = plain.size(0), inputs = plain.size(1);
+        Tensor packed = at::empty(
+            {styleclip::packed_conv_bytes<S>(inputs, outputs, 1, direction, false)}, at::kByte);
+        styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, 1, direction, false,
+                                static_cast<char*>(packed.mutable_data_ptr()));
+        return packed;
+      });
+}
+
+template <class S>
+void run(const Tensor& x_in, const Tensor& weight, const OptionalTensor& bias_in, bool transposed,
+         const Tensor& y) {
+  using C = typename styleclip::ComputeType<S>::type;
+  const Tensor x = x_in.contiguous(), packed = pack<S>(weight, transposed);
+  const Tensor bias = styleclip::wide_side(bias_in, x.scalar_type());
+  const int64_t inputs = x.size(-1), outputs = y.size(-1);
+  const styleclip::Linear<S> layer{x.numel() / inputs,
+                                   inputs,
+                                   outputs,
+                                   static_cast<const S*>(x.const_data_ptr()),
+                                   static_cast<const char*>(packed.const_data_ptr()),
+                                   styleclip::pointer<C>(bias)};
+  S* to = static_cast<S*>(y.mutable_data_ptr());
+  // A product of less than this is sooner done than handed to another thread.
+  const bool worth_parting = layer.rows * inputs * outputs > 1 << 20;
+  const int64_t parts = worth_parting ? at::get_num_threads() : 1;
+  styleclip::parallel(parts, 1, [&](int64_t from, int64_t until) {
+    for (int64_t part = from; part < until; ++part) styleclip::linear(layer, to, part, parts);
+  });
+}
+
+Tensor linear_cpu(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                  bool transposed) {
+  const Tensor y = empty_output(x, weight, bias, transposed);
+  if (y.numel() == 0) return y;
+  if (x.size(-1) == 0) {
+    return styleclip::given(bias) ? y.copy_(bias->to(y.scalar_type()).expand_as(y)) : y.zero_();
+  }
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      run<float>(x, weight, bias, transposed, y);
+      break;
+    case at::kDouble:
+      run<double>(x, weight, bias, transposed, y);
+      break;
+    default:
+      run<styleclip::BFloat16>(x, weight, bias, transposed, y);
+  }
+  return y;
+}
+
+Tensor linear_meta(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                   bool transposed) {
+  return empty_output(x, weight, bias, transposed);
+}
+
+Tensor call(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool transposed) {
+  static const auto op =
+      c10::Dispatcher::singleton()
+          .findSchemaOrThrow("styleclip_rt::linear", "")
+          .typed<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, bool)>();
+  return op.call(x, weight, bias, transposed);
+}
+
+// The gradient of the input is this layer again, the other way round; so are all further ones.
+struct LinearFunction : torch::autograd::Function<LinearFunction> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
+                        const Tensor& weight, const OptionalTensor& bias, bool transposed) {
+    at::AutoDispatchBelowADInplaceOrView below_autograd;
+    // Only a weight's gradient reads the input.
+    context->save_for_backward({weight.requires_grad() ? x : Tensor(), weight});
+    context->saved_data["transposed"] = transposed;
+    context->saved_data["type"] = x.scalar_type();
+    context->saved_data["biased"] = styleclip::given(bias);
+    if (styleclip::given(bias)) context->saved_data["bias_type"] = bias->scalar_type();
+    return call(x, weight, bias, transposed);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    torch::autograd::variable_list result(4);
+    const auto saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &weight = saved[1];
+    const bool transposed = context->saved_data["transposed"].toBool();
+    const Tensor grad = grads[0].to(context->saved_data["type"].toScalarType());
+    if (context->needs_input_grad(0)) result[0] = call(grad, weight, {}, !transposed);
+    if (context->needs_input_grad(1)) {
+      const auto wide = weight.scalar_type();
+      const Tensor rows = x.reshape_symint({-1, x.sym_size(-1)}).to(wide);
+      const Tensor outputs = grad.reshape_symint({-1, grad.sym_size(-1)}).to(wide);
+      result[1] = transposed ? rows.t().mm(outputs) : outputs.t().mm(rows);
+    }
+    // A bias that was not given has no edge in the graph.
+    if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
+      result[2] = grad.reshape_symint({-1, grad.sym_size(-1)})
+                      .to(context->saved_data["bias_type"].toScalarType())
+                      .sum(0);
+    }
+    return result;
+  }
+};
+
+Tensor linear_autograd(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                       bool transposed) {
+  return LinearFunction::apply(x, weight, bias, transposed);
+}
+
+Tensor linear_autocast(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                       bool transposed) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCPU);
+  const Tensor narrow =
+      at::autocast::cached_cast(at::autocast::get_autocast_dtype(at::kCPU), x, at::kCPU);
+  return call(narrow, weight, bias, transposed);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(styleclip_rt, library) {
+  library.def("linear(Tensor x, Tensor weight, Tensor? bias, bool transposed) -> Tensor",
+              {at::Tag::pt2_compliant_tag});
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, CPU, library) { library.impl("linear", linear_cpu); }
+TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) { library.impl("linear", linear_meta); }
+TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) { library.impl("linear", linear_autograd); }
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) { library.impl("linear", linear_autocast); }
