@@ -124,7 +124,8 @@ def test_conv2d_is_a_convolution(dtype: torch.dtype, size: tuple[int, int]) -> N
     side = torch.promote_types(dtype, torch.float32)
     exact = F.conv2d(x.double(), weight.double(), padding=1)
     scaled = exact * factor.double()[:, None, None] + bias.double()[:, None, None]
-    bound = 1e-2 if dtype is torch.bfloat16 else 1e-6
+    # As of layers with Winograd's transforms in general; see KERNELS.md.
+    bound = 2e-2 if dtype is torch.bfloat16 else 2e-6
     for sides, expected in (((), exact), ((factor.to(side), bias.to(side)), scaled)):
         found = ops.conv2d(x, weight.to(side), *sides)
         assert found.dtype == dtype

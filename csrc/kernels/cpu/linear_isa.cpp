@@ -11,6 +11,38 @@ namespace {
 // How many rows share one pass over the weights.
 constexpr std::int64_t kRowsAtOnce = 8 * kMaxPixels;
 
+// Packs the output block `ob` of weight[in][out] as `pack` (tile.h) does.
+template <class S>
+void pack_block(const ComputeOf<S>* weight, const Sizes<S>& in, const Sizes<S>& out,
+                std::int64_t ob, char* packed) {
+  using C = ComputeOf<S>;
+  using Element = typename Packing<S>::Element;
+  constexpr int L = lanes<C>;
+  constexpr int OB = out_block<S>;
+  constexpr int pair = sizeof(typename Packing<S>::Step) / sizeof(Element);
+  Element* to = reinterpret_cast<Element*>(packed);
+  const auto row = [&](std::int64_t i, int v) {
+    const std::int64_t left = i < in.channels ? out.channels - ob * OB - v : 0;
+    return left > 0 ? load_some(weight + i * out.channels + ob * OB + v, left) : Vec<C>{};
+  };
+  for (std::int64_t i = 0; i < in.blocks * Packing<S>::block; i += pair) {
+    for (int v = 0; v < OB; v += L, to += pair * L) {
+#ifdef __AVX512BF16__
+      if constexpr (pair == 2) {
+        const __m512i turns =
+            _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
+                             22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+        const __m512bh both = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(row(i + 1, v)),
+                                                  reinterpret_cast<__m512>(row(i, v)));
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(turns, reinterpret_cast<__m512i>(both)));
+        continue;
+      }
+#endif
+      store(to, row(i, v));
+    }
+  }
+}
+
 }  // namespace
 
 template <class S>
@@ -23,6 +55,8 @@ void linear(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts)
   Layout layout;
   const std::size_t x_at = layout.add(in.blocks * group * 64);
   const std::size_t bias_at = layout.add(out.whole * sizeof(C));
+  const std::int64_t block_bytes = in.blocks * 64 * steps<S> * kVectors;
+  const std::size_t block_at = layout.add(layer.weight ? 0 : block_bytes);
   char* memory = thread_scratch(layout.size());
   char* x = memory + x_at;
   const C* bias =
@@ -45,7 +79,12 @@ void linear(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts)
     const Tiling tiling(rows);
     const std::int64_t end = out.out_blocks * (part + 1) / parts;
     for (std::int64_t ob = out.out_blocks * part / parts; ob < end; ++ob) {
-      taps.weight[0] = layer.weight + ob * in.blocks * taps.weight_stride;
+      if (layer.weight) {
+        taps.weight[0] = layer.weight + ob * block_bytes;
+      } else {
+        pack_block<S>(layer.plain, in, out, ob, memory + block_at);
+        taps.weight[0] = memory + block_at;
+      }
       for (std::int64_t i = 0; i < tiling.count; ++i) {
         const std::int64_t begin = tiling.begin(i);
         taps.x[0] = x + begin * 64;
