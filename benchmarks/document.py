@@ -6,8 +6,9 @@ from typing import Any
 
 from benchmarks.cases import BACKWARD, FORWARD
 from benchmarks.goals import GOALS, MEMORY_SHARE, PSNR, STEP
-from benchmarks.roofline import Peaks, Work, floor_seconds
+from benchmarks.roofline import Peaks, Work, floor_seconds, stylegan2_work
 from benchmarks.timing import Times, ratio
+from styleclip_rt.models.stylegan2 import StyleGAN2Config
 
 Results = Mapping[str, Any]
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -225,9 +226,54 @@ In the same run: matrix products of 2048 reach {flops}; a copy of 256 MB moves
 the work can take at these rates, one convolution or fused pass after another: each reads its input
 once and writes its output once. StyleGAN2's assumes that all between two convolutions is one pass.
 Shares of copy above 100% mean that the data stayed in the cache. Arithmetic is counted as direct
-convolution does it: ours multiplies 16 times for 36 in plain 3x3 layers (docs/KERNELS.md), so its
-shares of the matrix product may pass 100% too.
-"""
+convolution does it, which is more than ours multiplies, so its shares may pass 100% too.
+
+Ours multiplies 36 times for 144 in plain layers and 25 times for 36 in upsampling ones
+(docs/KERNELS.md). Were these multiplications all at the speed of the matrix product, and nothing
+else in the way, StyleGAN2 at 1024 px could be faster than the textbook by at most:
+
+{limit_table(cases, peaks)}"""
+
+
+def limit_table(cases: list[Results], peaks: Peaks) -> str:
+    """How far the machine lets our multiplications come, beside how far they have come."""
+    rows = []
+    for task in (FORWARD, BACKWARD):
+        for precision, dtype in DTYPES.items():
+            goal = next(
+                goal
+                for goal in GOALS
+                if (goal.subject, goal.task, goal.ours) == ("StyleGAN2", task, f"ours {precision}")
+                and goal.against == ("textbook fp32",)
+            )
+            seconds = next(
+                (
+                    case["seconds"]
+                    for case in cases
+                    if (case["subject"], case["task"], case["size"], case["batch"])
+                    == ("StyleGAN2", task, 1024, 1)
+                ),
+                {},
+            )
+            if not {goal.ours, *goal.against} <= seconds.keys():
+                continue
+            size = {"fp32": 4, "bf16": 2}[precision]
+            works = stylegan2_work(StyleGAN2Config.sized(1024), 1, size, task == BACKWARD, True)
+            floor = floor_seconds(works, peaks, dtype)
+            textbook, ours = (
+                Times(tuple(seconds[name])).median for name in ("textbook fp32", goal.ours)
+            )
+            rows.append(
+                (
+                    f"{task}, {precision}",
+                    f"{floor:.3f} s",
+                    f"{ours:.3f} s",
+                    f"{textbook / floor:.1f}x",
+                    f"{textbook / ours:.1f}x",
+                    f"{goal.times:g}x",
+                )
+            )
+    return table(rows, ("", "least time", "ours", "at most", "measured", "goal"))
 
 
 def _is_op(case: Results) -> bool:

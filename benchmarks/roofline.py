@@ -86,7 +86,11 @@ def count_flops(run: Callable[[], object]) -> float:
 
 
 def stylegan2_work(
-    config: StyleGAN2Config, batch: int, element_size: int, backward: bool = False
+    config: StyleGAN2Config,
+    batch: int,
+    element_size: int,
+    backward: bool = False,
+    winograd: bool = False,
 ) -> list[Work]:
     """Synthesis where each convolution reads its input and writes its output once, and one fused
     pass between two convolutions does all the rest (filter, demodulation, noise, bias, activation,
@@ -95,10 +99,13 @@ def stylegan2_work(
     ``backward`` adds the gradient to the styles: each convolution's gradient to its input, and
     passes that read the gradient and the saved activations and write the next gradient. The
     weights are frozen, so nothing is counted for their gradients.
+
+    ``winograd`` counts the multiplications of ours (docs/KERNELS.md) instead of the definition's:
+    36 for 144 in plain layers from 16 px on, 25 for 36 in upsampling ones.
     """
     works: list[Work] = []
 
-    def conv(inputs: int, outputs: int, taps: int, size: int, out_size: int) -> None:
+    def conv(inputs: int, outputs: int, taps: float, size: int, out_size: int) -> None:
         flops = 2 * batch * inputs * outputs * taps * size**2
         moved = batch * (inputs * size**2 + outputs * out_size**2) + inputs * outputs * taps
         works.extend([Work(flops, moved * element_size)] * (2 if backward else 1))
@@ -113,9 +120,9 @@ def stylegan2_work(
         size = 4 * 2**level
         if level:
             inputs = config.channels[level - 1]
-            conv(inputs, outputs, 9, size // 2, size + 1)
+            conv(inputs, outputs, 25 / 4 if winograd else 9, size // 2, size + 1)
             passed(outputs, size + 1, size)
-        conv(outputs, outputs, 9, size, size)
+        conv(outputs, outputs, 36 / 16 if winograd and size >= 16 else 9, size, size)
         passed(outputs, size, size)
         # RGB, made in the same pass: only the float32 images move, the smaller one and this one.
         image = batch * 3 * size**2 * 4
