@@ -18,8 +18,8 @@ class Goal:
     against: tuple[str, ...]
     times: float
 
-    def reached(self, cases: list[Mapping[str, Any]]) -> float | None:
-        """How many times as fast it is; None where that was not measured."""
+    def seconds(self, cases: list[Mapping[str, Any]]) -> dict[str, Times]:
+        """The times of its case at 1024 px; empty where that was not measured."""
         for case in cases:
             if (case["subject"], case["task"], case["size"], case["batch"]) == (
                 self.subject,
@@ -27,10 +27,15 @@ class Goal:
                 1024,
                 1,
             ):
-                seconds = {name: Times(tuple(each)) for name, each in case["seconds"].items()}
-                rivals = [seconds[name] for name in self.against if name in seconds]
-                if self.ours in seconds and rivals:
-                    return min(ratio(rival, seconds[self.ours]) for rival in rivals)
+                return {name: Times(tuple(each)) for name, each in case["seconds"].items()}
+        return {}
+
+    def reached(self, cases: list[Mapping[str, Any]]) -> float | None:
+        """How many times as fast it is; None where that was not measured."""
+        seconds = self.seconds(cases)
+        rivals = [seconds[name] for name in self.against if name in seconds]
+        if self.ours in seconds and rivals:
+            return min(ratio(rival, seconds[self.ours]) for rival in rivals)
         return None
 
 

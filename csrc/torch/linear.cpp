@@ -8,7 +8,6 @@
 #include <torch/library.h>
 
 #include "checks.h"
-#include "kernels/cpu/modulated_conv2d.h"
 #include "packed_weight.h"
 #include "parallel.h"
 
@@ -38,23 +37,6 @@ Tensor empty_output(const Tensor& x, const Tensor& weight, const OptionalTensor&
 }
 
 template <class S>
-Tensor pack(const Tensor& weight, bool transposed) {
-  using C = typename styleclip::ComputeType<S>::type;
-  const auto direction =
-      transposed ? styleclip::PackedFor::backward : styleclip::PackedFor::forward;
-  return styleclip::packed_weight(
-      weight, 8 * static_cast<int64_t>(direction) + sizeof(S), [&](const Tensor& from) {
-        const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
-        const int64_t outputs = plain.size(0), inputs = plain.size(1);
-        Tensor packed = at::empty(
-            {styleclip::packed_conv_bytes<S>(inputs, outputs, 1, direction, false)}, at::kByte);
-        styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, 1, direction, false,
-                                static_cast<char*>(packed.mutable_data_ptr()));
-        return packed;
-      });
-}
-
-template <class S>
 void run(const Tensor& x_in, const Tensor& weight, const OptionalTensor& bias_in, bool transposed,
          const Tensor& y) {
   using C = typename styleclip::ComputeType<S>::type;
@@ -62,7 +44,8 @@ void run(const Tensor& x_in, const Tensor& weight, const OptionalTensor& bias_in
   const bool plain = transposed && weight.is_contiguous() &&
                      weight.scalar_type() == c10::CppTypeToScalarType<C>::value;
   const Tensor x = x_in.contiguous();
-  const Tensor packed = plain ? Tensor() : pack<S>(weight, transposed);
+  const auto use = transposed ? styleclip::PackedFor::backward : styleclip::PackedFor::forward;
+  const Tensor packed = plain ? Tensor() : styleclip::packed_conv_weight<S>(weight, use);
   const Tensor bias = styleclip::wide_side(bias_in, x.scalar_type());
   const int64_t inputs = x.size(-1), outputs = y.size(-1);
   const styleclip::Linear<S> layer{

@@ -92,22 +92,6 @@ using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 
 // --- CPU ---
 
-template <class S>
-Tensor pack(const Tensor& weight, styleclip::PackedFor use, bool winograd) {
-  using C = typename styleclip::ComputeType<S>::type;
-  const int64_t kind = 16 * (2 * static_cast<int64_t>(use) + winograd) + sizeof(S);
-  return styleclip::packed_weight(weight, kind, [&](const Tensor& from) {
-    const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
-    const int64_t outputs = plain.size(0), inputs = plain.size(1);
-    const int kernel = static_cast<int>(plain.size(2));
-    Tensor packed = at::empty(
-        {styleclip::packed_conv_bytes<S>(inputs, outputs, kernel, use, winograd)}, at::kByte);
-    styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, use, winograd,
-                            static_cast<char*>(packed.mutable_data_ptr()));
-    return packed;
-  });
-}
-
 // The kernel's view of a layer, and the tensors whose memory it reads.
 template <class S>
 struct Prepared {
@@ -121,7 +105,7 @@ struct Prepared {
     const auto kernel = static_cast<int>(a.weight.size(2));
     const bool winograd = styleclip::prefers_winograd(x.size(1), a.weight.size(0), x.size(2),
                                                       x.size(3), kernel, a.up);
-    weight = pack<S>(a.weight, use, winograd);
+    weight = styleclip::packed_conv_weight<S>(a.weight, use, winograd);
     style = wide_side(a.style, type);
     factor = wide_side(a.factor, type);
     noise = wide_side(a.noise, type);

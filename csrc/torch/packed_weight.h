@@ -2,8 +2,11 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include <functional>
+
+#include "kernels/cpu/modulated_conv2d.h"
 
 namespace styleclip {
 
@@ -11,5 +14,22 @@ namespace styleclip {
 // long as the weight's memory lives and made anew when the weight was written to.
 at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
                          const std::function<at::Tensor(const at::Tensor&)>& pack);
+
+// A weight [O, I] or [O, I, k, k] packed for images of type S; see `pack_conv`.
+template <class S>
+at::Tensor packed_conv_weight(const at::Tensor& weight, PackedFor use, bool winograd = false) {
+  using C = typename ComputeType<S>::type;
+  const int64_t kind = 16 * (2 * static_cast<int64_t>(use) + winograd) + sizeof(S);
+  return packed_weight(weight, kind, [&](const at::Tensor& from) {
+    const at::Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
+    const int64_t outputs = plain.size(0), inputs = plain.size(1);
+    const int kernel = plain.dim() == 2 ? 1 : static_cast<int>(plain.size(2));
+    at::Tensor packed =
+        at::empty({packed_conv_bytes<S>(inputs, outputs, kernel, use, winograd)}, at::kByte);
+    pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, use, winograd,
+                 static_cast<char*>(packed.mutable_data_ptr()));
+    return packed;
+  });
+}
 
 }  // namespace styleclip

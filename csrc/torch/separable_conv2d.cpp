@@ -82,21 +82,6 @@ using Gradients = std::tuple<Tensor, Tensor, Tensor>;
 
 // --- CPU ---
 
-template <class S>
-Tensor pack(const Tensor& pointwise, styleclip::PackedFor direction) {
-  using C = typename styleclip::ComputeType<S>::type;
-  const int64_t kind = 8 * static_cast<int64_t>(direction) + sizeof(S);
-  return styleclip::packed_weight(pointwise, kind, [&](const Tensor& from) {
-    const Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
-    const int64_t outputs = plain.size(0), inputs = plain.size(1);
-    Tensor packed = at::empty(
-        {styleclip::packed_conv_bytes<S>(inputs, outputs, 1, direction, false)}, at::kByte);
-    styleclip::pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, 1, direction, false,
-                            static_cast<char*>(packed.mutable_data_ptr()));
-    return packed;
-  });
-}
-
 // The kernel's view of a layer, and the tensors whose memory it reads.
 template <class S>
 struct Prepared {
@@ -111,7 +96,7 @@ struct Prepared {
     style = wide_side(a.style, type);
     up_style = wide_side(a.up_style, type);
     depthwise = wide_side(a.depthwise, type);
-    pointwise = pack<S>(a.pointwise, direction);
+    pointwise = styleclip::packed_conv_weight<S>(a.pointwise, direction);
     bias = wide_side(bias_in, type);
     noise = wide_side(noise_in, type);
     layer = {a.depthwise.size(0),

@@ -306,9 +306,11 @@ void pack_conv(const ComputeOf<S>* weight, std::int64_t in_channels, std::int64_
   }
   C* scratch = reinterpret_cast<C*>(thread_scratch(from * to * sizeof(C)));
   if (doubles(use)) {
-    return pack_winograd_up<S>(weight, from, to, from_stride, to_stride, scratch, packed);
+    return pack_points<S>(kUpWeightTransform, weight, from, to, from_stride, to_stride, reverse,
+                          scratch, packed);
   }
-  pack_winograd<S>(weight, from, to, from_stride, to_stride, reverse, scratch, packed);
+  pack_points<S>(kWeightTransform, weight, from, to, from_stride, to_stride, reverse, scratch,
+                 packed);
 }
 
 template <class S>

@@ -216,6 +216,33 @@ void pack(const typename Packing<S>::C* weight, std::int64_t in_channels, std::i
   }
 }
 
+// Packs weight[o][i][3][3] given by its strides in elements as [point][output block][block]...: a
+// point takes the taps by one row of `transform` down and one across. `scratch` holds
+// in_channels * out_channels numbers.
+template <class S, int n>
+void pack_points(const double (&transform)[n][3], const typename Packing<S>::C* weight,
+                 std::int64_t in_channels, std::int64_t out_channels, std::int64_t in_stride,
+                 std::int64_t out_stride, bool reverse_taps, typename Packing<S>::C* scratch,
+                 char* packed) {
+  using C = typename Packing<S>::C;
+  for (int point = 0; point < n * n; ++point) {
+    double factors[9];
+    for (int t = 0; t < 9; ++t) {
+      factors[reverse_taps ? 8 - t : t] = transform[point / n][t / 3] * transform[point % n][t % 3];
+    }
+    for (std::int64_t o = 0; o < out_channels; ++o) {
+      for (std::int64_t i = 0; i < in_channels; ++i) {
+        const C* taps = weight + o * out_stride + i * in_stride;
+        double sum = 0;
+        for (int t = 0; t < 9; ++t) sum += factors[t] * taps[t];
+        scratch[o * in_channels + i] = static_cast<C>(sum);
+      }
+    }
+    pack<S>(scratch, in_channels, out_channels, 1, 1, in_channels, false, packed);
+    packed += packed_bytes<S>(in_channels, out_channels, 1);
+  }
+}
+
 }  // namespace
 }  // namespace STYLECLIP_ISA
 }  // namespace styleclip

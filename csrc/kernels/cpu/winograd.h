@@ -58,32 +58,6 @@ STYLECLIP_INLINE void transform_outputs(const Vec<C> p[kSeen], Vec<C> to[kTile])
   to[3] = C(kNear / 2) * odd_near + C(2 * kFar) * odd_far + p[5];
 }
 
-// Packs weight[o][i][3][3] given by its strides in elements as [point][output block][block]...;
-// `scratch` holds in_channels * out_channels numbers.
-template <class S>
-void pack_winograd(const ComputeOf<S>* weight, std::int64_t in_channels, std::int64_t out_channels,
-                   std::int64_t in_stride, std::int64_t out_stride, bool reverse_taps,
-                   ComputeOf<S>* scratch, char* packed) {
-  using C = ComputeOf<S>;
-  constexpr auto& G = kWeightTransform;
-  for (int point = 0; point < kPoints; ++point) {
-    double factors[9];
-    for (int t = 0; t < 9; ++t) {
-      factors[reverse_taps ? 8 - t : t] = G[point / kSeen][t / 3] * G[point % kSeen][t % 3];
-    }
-    for (std::int64_t o = 0; o < out_channels; ++o) {
-      for (std::int64_t i = 0; i < in_channels; ++i) {
-        const C* taps = weight + o * out_stride + i * in_stride;
-        double sum = 0;
-        for (int t = 0; t < 9; ++t) sum += factors[t] * taps[t];
-        scratch[o * in_channels + i] = static_cast<C>(sum);
-      }
-    }
-    pack<S>(scratch, in_channels, out_channels, 1, 1, in_channels, false, packed);
-    packed += packed_bytes<S>(in_channels, out_channels, 1);
-  }
-}
-
 // How a band of rows is parted: into groups of tile rows, and those into spans of columns.
 struct TileGrid {
   TileGrid(std::int64_t width, std::int64_t rows)

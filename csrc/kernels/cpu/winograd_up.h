@@ -35,29 +35,8 @@ constexpr int kUpWeights = 4;  // along an axis: w2, w0 + w2, w0, w1
 constexpr std::int64_t kUpTilesAtOnce = 4 * kMaxPixels;
 constexpr std::int64_t kStrip = 8;
 
-// Packs weight[o][i][3][3] given by its strides in elements as [point][output block][block]...;
-// `scratch` holds in_channels * out_channels numbers.
-template <class S>
-void pack_winograd_up(const ComputeOf<S>* weight, std::int64_t in_channels,
-                      std::int64_t out_channels, std::int64_t in_stride, std::int64_t out_stride,
-                      ComputeOf<S>* scratch, char* packed) {
-  using C = ComputeOf<S>;
-  constexpr C G[kUpWeights][3] = {{0, 0, 1}, {1, 0, 1}, {1, 0, 0}, {0, 1, 0}};
-  for (int point = 0; point < kUpWeights * kUpWeights; ++point) {
-    for (std::int64_t o = 0; o < out_channels; ++o) {
-      for (std::int64_t i = 0; i < in_channels; ++i) {
-        const C* taps = weight + o * out_stride + i * in_stride;
-        C sum = 0;
-        for (int t = 0; t < 9; ++t) {
-          sum += G[point / kUpWeights][t / 3] * G[point % kUpWeights][t % 3] * taps[t];
-        }
-        scratch[o * in_channels + i] = sum;
-      }
-    }
-    pack<S>(scratch, in_channels, out_channels, 1, 1, in_channels, false, packed);
-    packed += packed_bytes<S>(in_channels, out_channels, 1);
-  }
-}
+// From the three taps of an axis.
+constexpr double kUpWeightTransform[kUpWeights][3] = {{0, 0, 1}, {1, 0, 1}, {1, 0, 0}, {0, 1, 0}};
 
 // How tiles of 2x2 inputs are worked through: groups of tile rows, or spans of one row's columns.
 struct UpGrid {
