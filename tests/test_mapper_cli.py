@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import pytest
+import torch
 from styleclip_rt.runtime import torch_mappers
 
 from styleclip_rt import bundle as bundle_module
 from styleclip_rt import cli
+from styleclip_rt.checkpoints import mapper_file
 from tests.tiny import tiny_bundle
 
 
@@ -38,6 +40,11 @@ def test_from_latents_to_an_edit(
     assert (tmp_path / "old.safetensors").is_file()
     assert run(monkeypatch, *keep, "old, green hair") == 2
     assert "'green hair': choose from red hair, old" in capsys.readouterr().err
+    assert run(monkeypatch, *keep, "red hair, old", "--strength", 1, "--strength", 1.2) == 0
+    kept, _ = mapper_file.load(tmp_path / "old.safetensors")
+    torch.testing.assert_close(kept.strengths, torch.tensor([1, 1.2]))
+    assert run(monkeypatch, *keep, "old", "--strength", 1, "--strength", 1.2) == 2
+    assert "once for each of the 1 prompts" in capsys.readouterr().err
     apply = ("mapper", "apply", best, "--out", tmp_path / "edit")
     assert run(monkeypatch, *apply, "--prompt", "red hair", "--strength", 0.8, "--seed", 3) == 0
     names = {path.name for path in (tmp_path / "edit").iterdir()}

@@ -147,13 +147,15 @@ def engine() -> Any:
 @click.option("--prompts", required=True, help="Comma-separated; the others are dropped.")
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 1.5, min_open=True),
-    default=1.0,
+    "strengths",
+    type=click.FloatRange(0, min_open=True),
+    multiple=True,
+    default=(1.0,),
     show_default=True,
-    help="That is to be its strength 1.",
+    help="That is to be strength 1: once for all, or once for each prompt, in order.",
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-def keep(name: str, prompts: str, strength: float, out: Path) -> None:
+def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> None:
     """Write a MAPPER for some of its prompts, say those that passed `mapper evaluate`."""
     from styleclip_rt.checkpoints import mapper_file
     from styleclip_rt.mappers import find
@@ -167,8 +169,15 @@ def keep(name: str, prompts: str, strength: float, out: Path) -> None:
             f"the mapper {name!r} was not trained for the prompt {unknown[0]!r}: "
             f"choose from {', '.join(known) or 'none'}."
         )
+    if len(strengths) == 1:
+        strengths *= len(wanted)
+    if len(strengths) != len(wanted):
+        raise StyleClipError(
+            f"give --strength once, or once for each of the {len(wanted)} prompts, "
+            f"not {len(strengths)} times."
+        )
     assert isinstance(network, PromptMapper)
-    mapper_file.save(network.keeping(wanted, strength), out, origin)
+    mapper_file.save(network.keeping(wanted, strengths), out, origin)
     click.echo(f"{out}: {', '.join(wanted)}")
 
 

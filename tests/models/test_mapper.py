@@ -68,12 +68,11 @@ def test_prompts_of_training_get_their_direction_and_others_a_mixture() -> None:
 
 def test_a_mapper_keeps_some_of_its_prompts_as_they_were() -> None:
     mapper, w_plus = prompt_mapper(), torch.randn(2, 6, 16)
-    kept = mapper.keeping(["prompt 2", "prompt 0"])
+    kept = mapper.keeping(["prompt 2", "prompt 0"], [1.0, 1.25])
     assert kept.config.prompts == ("prompt 2", "prompt 0")
-    text = torch.eye(8)[[2, 0]]
-    torch.testing.assert_close(kept(w_plus, text), mapper(w_plus, text))
-    stronger = mapper.keeping(["prompt 2", "prompt 0"], strength=1.25)
-    torch.testing.assert_close(stronger(w_plus, text), 1.25 * mapper(w_plus, text))
+    expected = mapper(w_plus, torch.eye(8)[[2, 0]])
+    expected[1] *= 1.25
+    torch.testing.assert_close(kept(w_plus, torch.eye(8)[[2, 0]]), expected)
 
 
 @pytest.mark.parametrize(

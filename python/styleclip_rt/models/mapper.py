@@ -137,9 +137,10 @@ class PromptMapperConfig:
 class PromptMapper(nn.Module):
     """One mapper for several prompts, conditioned on the text embedding.
 
-    offset = sum_i share_i * direction_i + network(face, share) * basis, where the shares say how
-    near the text is to each prompt of training. A prompt of training gets its own direction, and
-    one that was never seen a mixture of those that it resembles. A direction for all faces cannot
+    offset = strength * (sum_i share_i * direction_i + network(face, share) * basis), where the
+    shares say how near the text is to each prompt of training, and the strength is the mean, by
+    share, of what each prompt needs. A prompt of training gets its own direction, and one that was
+    never seen a mixture of those that it resembles. A direction for all faces cannot
     fit one face's accidents, which is how an edit in w+ comes to melt; the network adds what
     depends on the face.
     """
@@ -151,6 +152,7 @@ class PromptMapper(nn.Module):
         count, rows, dim = len(config.prompts), len(config.rows), config.latent_dim
         self.rows = nn.Buffer(torch.tensor(config.rows), persistent=False)
         self.texts = nn.Buffer(torch.zeros(count, config.text_dim))
+        self.strengths = nn.Buffer(torch.ones(count))
         self.face_mean = nn.Buffer(torch.zeros(dim))
         self.face_axes = nn.Buffer(torch.zeros(config.face_dim, dim))
         self.directions = nn.Parameter(torch.zeros(count, rows, dim))
@@ -173,14 +175,15 @@ class PromptMapper(nn.Module):
         share = self.shares(text)
         face = (w_plus.mean(dim=1) - self.face_mean) @ self.face_axes.T
         mixture = torch.cat((share, self.network(torch.cat((face, share), dim=1))), dim=1)
+        mixture = mixture * (share @ self.strengths)[:, None]
         every = torch.cat((self.directions, self.basis)).flatten(1)
         moves = (mixture @ every).view(-1, len(self.config.rows), self.config.latent_dim)
         return torch.zeros_like(w_plus).index_copy(1, self.rows, moves)
 
     @torch.no_grad()
-    def keeping(self, prompts: Sequence[str], strength: float = 1.0) -> "PromptMapper":
-        """A mapper for some of its prompts, in the given order, that does with them at strength 1
-        what this one does at the given strength.
+    def keeping(self, prompts: Sequence[str], strengths: Sequence[float]) -> "PromptMapper":
+        """A mapper for some of its prompts, in the given order, that does with each at strength 1
+        what this one does at the strength given for it.
 
         Raises ValueError for a prompt that is not its own.
         """
@@ -191,8 +194,8 @@ class PromptMapper(nn.Module):
         columns = [*range(faces), *(faces + i for i in kept)]
         state |= {
             "texts": self.texts[kept],
-            "directions": strength * self.directions[kept],
-            "basis": strength * self.basis,
+            "strengths": self.strengths[kept] * self.strengths.new_tensor(strengths),
+            "directions": self.directions[kept],
         }
         state["network.0.weight"] = state["network.0.weight"][:, columns]
         mapper.load_state_dict(state)
