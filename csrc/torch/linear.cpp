@@ -40,22 +40,17 @@ template <class S>
 void run(const Tensor& x_in, const Tensor& weight, const OptionalTensor& bias_in, bool transposed,
          const Tensor& y) {
   using C = typename styleclip::ComputeType<S>::type;
-  // A transposed weight is packed as fast as it is read, so that no second copy is kept.
-  const bool plain = transposed && weight.is_contiguous() &&
-                     weight.scalar_type() == c10::CppTypeToScalarType<C>::value;
   const Tensor x = x_in.contiguous();
-  const auto use = transposed ? styleclip::PackedFor::backward : styleclip::PackedFor::forward;
-  const Tensor packed = plain ? Tensor() : styleclip::packed_conv_weight<S>(weight, use);
+  const Tensor packed = styleclip::packed_conv_weight<S>(weight, styleclip::PackedFor::forward);
   const Tensor bias = styleclip::wide_side(bias_in, x.scalar_type());
   const int64_t inputs = x.size(-1), outputs = y.size(-1);
-  const styleclip::Linear<S> layer{
-      x.numel() / inputs,
-      inputs,
-      outputs,
-      static_cast<const S*>(x.const_data_ptr()),
-      plain ? nullptr : static_cast<const char*>(packed.const_data_ptr()),
-      plain ? weight.const_data_ptr<C>() : nullptr,
-      styleclip::pointer<C>(bias)};
+  const styleclip::Linear<S> layer{x.numel() / inputs,
+                                   inputs,
+                                   outputs,
+                                   static_cast<const S*>(x.const_data_ptr()),
+                                   static_cast<const char*>(packed.const_data_ptr()),
+                                   transposed,
+                                   styleclip::pointer<C>(bias)};
   S* to = static_cast<S*>(y.mutable_data_ptr());
   // A product of less than this is sooner done than handed to another thread.
   const bool worth_parting = layer.rows * inputs * outputs > 1 << 20;

@@ -13,8 +13,8 @@ struct Linear {
 
   std::int64_t rows, in_features, out_features;
   const S* x;          // [rows, in_features]
-  const char* weight;  // packed as a 1x1 convolution (modulated_conv2d.h), or null:
-  const C* plain;      // [in_features, out_features], packed a block at a time as it is used
+  const char* weight;  // packed as a 1x1 convolution (modulated_conv2d.h)
+  bool transposed;     // whether what is packed is the transpose: [in_features, out_features]
   const C* bias;       // [out_features] or null
 };
 

@@ -11,34 +11,72 @@ namespace {
 // How many rows share one pass over the weights.
 constexpr std::int64_t kRowsAtOnce = 8 * kMaxPixels;
 
-// Packs the output block `ob` of weight[in][out] as `pack` (tile.h) does.
+typedef std::uint16_t U16x32 __attribute__((vector_size(64)));
+
+template <int... lane>
+struct Lanes {};
+constexpr Lanes<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> kLanes;
+
+// Lanes of 32-bit numbers whose 16 rows are turned into columns: blocks of `distance` rows and
+// lanes change places across the diagonal, for halving distances.
+template <int distance, int... lane>
+STYLECLIP_INLINE void exchange(U32x16* rows, Lanes<lane...> all) {
+#pragma GCC unroll 16
+  for (int r = 0; r < 16; ++r) {
+    if (r & distance) continue;
+    const U32x16 a = rows[r], b = rows[r + distance];
+    rows[r] = __builtin_shufflevector(a, b, (lane & distance ? 16 + lane - distance : lane)...);
+    rows[r + distance] =
+        __builtin_shufflevector(a, b, (lane & distance ? 16 + lane : lane + distance)...);
+  }
+  if constexpr (distance > 1) exchange<distance / 2>(rows, all);
+}
+
+// Turns the 32x32 numbers of one block, packed as pairs of columns, into pairs of rows.
+template <int... lane>
+STYLECLIP_INLINE void turn_pairs(const char* from, char* to, Lanes<lane...> all) {
+  for (int half = 0; half < 2; ++half) {
+    U32x16 rows[16];
+#pragma GCC unroll 16
+    for (int r = 0; r < 16; ++r) std::memcpy(rows + r, from + (2 * r + half) * 64, 64);
+    exchange<8>(rows, all);
+#pragma GCC unroll 8
+    for (int r = 0; r < 16; r += 2, to += 128) {
+      const auto a = reinterpret_cast<U16x32>(rows[r]), b = reinterpret_cast<U16x32>(rows[r + 1]);
+      const U16x32 left = __builtin_shufflevector(a, b, (lane % 2 ? 32 + lane / 2 : lane / 2)...,
+                                                  (lane % 2 ? 40 + lane / 2 : 8 + lane / 2)...);
+      const U16x32 right =
+          __builtin_shufflevector(a, b, (lane % 2 ? 48 + lane / 2 : 16 + lane / 2)...,
+                                  (lane % 2 ? 56 + lane / 2 : 24 + lane / 2)...);
+      std::memcpy(to, &left, 64);
+      std::memcpy(to + 64, &right, 64);
+    }
+  }
+}
+
+// Packs the output block `ob` of the transpose of a weight[out_features][in_features] that is
+// packed already; `in` are its outputs and `out` its inputs.
 template <class S>
-void pack_block(const ComputeOf<S>* weight, const Sizes<S>& in, const Sizes<S>& out,
-                std::int64_t ob, char* packed) {
-  using C = ComputeOf<S>;
+void pack_transposed(const char* weight, const Sizes<S>& in, const Sizes<S>& out, std::int64_t ob,
+                     char* packed) {
   using Element = typename Packing<S>::Element;
-  constexpr int L = lanes<C>;
   constexpr int OB = out_block<S>;
+  constexpr int block = Packing<S>::block;
   constexpr int pair = sizeof(typename Packing<S>::Step) / sizeof(Element);
+  if constexpr (pair == 2) {
+    static_assert(OB == 32 && block == 32);
+    constexpr std::int64_t bytes = 32 * 32 * sizeof(Element);
+    for (std::int64_t b = 0; b < in.blocks; ++b) {
+      turn_pairs(weight + (b * out.blocks + ob) * bytes, packed + b * bytes, kLanes);
+    }
+    return;
+  }
+  const Element* from = reinterpret_cast<const Element*>(weight);
   Element* to = reinterpret_cast<Element*>(packed);
-  const auto row = [&](std::int64_t i, int v) {
-    const std::int64_t left = i < in.channels ? out.channels - ob * OB - v : 0;
-    return left > 0 ? load_some(weight + i * out.channels + ob * OB + v, left) : Vec<C>{};
-  };
-  for (std::int64_t i = 0; i < in.blocks * Packing<S>::block; i += pair) {
-    for (int v = 0; v < OB; v += L, to += pair * L) {
-#ifdef __AVX512BF16__
-      if constexpr (pair == 2) {
-        const __m512i turns =
-            _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
-                             22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-        const __m512bh both = _mm512_cvtne2ps_pbh(reinterpret_cast<__m512>(row(i + 1, v)),
-                                                  reinterpret_cast<__m512>(row(i, v)));
-        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(turns, reinterpret_cast<__m512i>(both)));
-        continue;
-      }
-#endif
-      store(to, row(i, v));
+  for (std::int64_t i = 0; i < in.blocks * block; ++i) {
+    for (std::int64_t o = ob * OB; o < (ob + 1) * OB; ++o, ++to) {
+      const bool inside = i < in.channels && o < out.channels;
+      *to = inside ? from[(i / OB * out.blocks * block + o) * OB + i % OB] : Element(0);
     }
   }
 }
@@ -56,7 +94,7 @@ void linear(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts)
   const std::size_t x_at = layout.add(in.blocks * group * 64);
   const std::size_t bias_at = layout.add(out.whole * sizeof(C));
   const std::int64_t block_bytes = in.blocks * 64 * steps<S> * kVectors;
-  const std::size_t block_at = layout.add(layer.weight ? 0 : block_bytes);
+  const std::size_t block_at = layout.add(layer.transposed ? block_bytes : 0);
   char* memory = thread_scratch(layout.size());
   char* x = memory + x_at;
   const C* bias =
@@ -79,10 +117,9 @@ void linear(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts)
     const Tiling tiling(rows);
     const std::int64_t end = out.out_blocks * (part + 1) / parts;
     for (std::int64_t ob = out.out_blocks * part / parts; ob < end; ++ob) {
-      if (layer.weight) {
-        taps.weight[0] = layer.weight + ob * block_bytes;
-      } else {
-        pack_block<S>(layer.plain, in, out, ob, memory + block_at);
+      taps.weight[0] = layer.weight + ob * block_bytes;
+      if (layer.transposed) {
+        pack_transposed<S>(layer.weight, in, out, ob, memory + block_at);
         taps.weight[0] = memory + block_at;
       }
       for (std::int64_t i = 0; i < tiling.count; ++i) {
