@@ -8,11 +8,13 @@ draws ``docs/benchmarks.png`` and writes ``docs/BENCHMARKS.md`` from the newest 
 import datetime
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 MEMORY = ("textbook fp32", "stock bf16", "ours fp32", "ours bf16")
 PACKAGES = ("styleclip-rt", "torch", "onnxruntime", "openvino", "onnx", "numpy")
 HEAVY = 20.0
-"""Seconds of a round from which two rounds have to do."""
+"""Seconds of a round from which three rounds have to do."""
 FOREIGN = ("compiled", "ONNX", "OpenVINO")
 Results = dict[str, Any]
 
@@ -68,13 +70,28 @@ def path_for(found: dict[str, Any], date: str) -> Path:
     return RESULTS / f"{name}-{date}.json"
 
 
+def measure_apart(name: str, seconds: float, least: int, threads: int) -> Results:
+    """`measure` in a process of its own, so that no case inherits another one's memory."""
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    with pool:
+        return pool.submit(_measure_named, name, seconds, least, threads).result()
+
+
+def _measure_named(name: str, seconds: float, least: int, threads: int) -> Results:
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    (case,) = (case for case in all_cases() if case.name == name)
+    with tqdm(desc=name, bar_format="{desc}: {postfix}", leave=False) as bar:
+        return measure(case, seconds, least, bar)
+
+
 def measure(case: Case, seconds: float, least: int, bar: "tqdm[Any]") -> Results:
     """Time all candidates in turn, for about ``seconds`` but ``least`` rounds at least."""
     load = os.getloadavg()[0]
     runs, warm_up = prepare_all(case, bar)
     first = interleave(runs, rounds=1, warmup=0, after=bar.set_postfix_str)
     round_seconds = sum(times.median for times in first.values())
-    least = least if round_seconds < HEAVY else min(least, 2)
+    least = least if round_seconds < HEAVY else min(least, 3)
     rounds = min(max(round(seconds / round_seconds), least), 20) - 1
     more = interleave(runs, rounds=rounds, warmup=0, after=bar.set_postfix_str)
     result: Results = {
@@ -168,7 +185,7 @@ os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(peers.CACHE / "inductor"))
 @click.option("--document", "only_document", is_flag=True, help="Only write chart and tables.")
 @click.option("--threads", default=os.cpu_count() or 1, help="Threads for every candidate.")
 @click.option("--seconds", default=4.0, help="Aim for a case; heavy ones take longer.")
-@click.option("--rounds", default=3, help="Fewest rounds of a case; 2 where one takes over 20 s.")
+@click.option("--rounds", default=7, help="Fewest rounds of a case; 3 where one takes over 20 s.")
 def main(
     only: str,
     fresh: bool,
@@ -211,7 +228,7 @@ def main(
     bar = tqdm([case for case in cases if case.name not in done], unit="case")
     for case in bar:
         bar.set_description(case.name)
-        results["cases"].append(measure(case, seconds, rounds, bar))
+        results["cases"].append(measure_apart(case.name, seconds, rounds, threads))
         write(path, results)
         tqdm.write(document.line(results["cases"][-1]))
     jobs: list[tuple[str, str, Callable[[], float]]] = [
