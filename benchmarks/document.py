@@ -180,9 +180,9 @@ Measured {results["date"]} on {machine["cpu"]}, {machine["cores"]} cores
 
 {goal_table(results)}
 Ratios are the median over rounds of the ratio within a round; in each round all candidates take
-their turn, so a slow spell of the machine meets all of them. Every case has a process of
-its own, every candidate has {machine["cores"]} threads and one run to warm up, which is not counted. The C library keeps
-freed memory for all of them, as the editor has it do (`devices.keep_freed_memory`).
+their turn, so a slow spell of the machine meets all of them. Every case has a process of its own,
+every candidate {machine["cores"]} threads and one run to warm up, which is not counted. The C
+library keeps freed memory for all of them, as the editor has it do (`devices.keep_freed_memory`).
 
 - **ours**: the package as a user runs it; bf16 is what the editor calls `precision="bf16"`.
 - **stock**: the same networks on PyTorch's own operators, in their best form: modulated
