@@ -9,7 +9,10 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <type_traits>
 #include <vector>
+
+#include "kernels/cpu/simd_types.h"
 
 namespace styleclip::python {
 
@@ -44,16 +47,31 @@ class Array {
       throw py::type_error(text(op, ": ", name, " must be a NumPy array or speak DLPack, not ",
                                 std::string(py::str(py::type::of(object).attr("__name__")))));
     }
-    if (!is<float>() && !is<double>()) {
-      throw py::type_error(text(op, ": ", name, " is ", std::string(py::str(array_.dtype())),
-                                ", not float32 or float64"));
+    if (!is<float>() && !is<double>() && !is<BFloat16>()) {
+      throw py::type_error(
+          text(op, ": ", name, " is ", type(), ", not float32, float64 or ml_dtypes' bfloat16"));
     }
   }
 
   template <class S>
   bool is() const {
-    return py::isinstance<py::array_t<S>>(array_);
+    // NumPy has no bfloat16 of its own; the one of ml_dtypes is known by its name.
+    if constexpr (std::is_same_v<S, BFloat16>) {
+      return type() == "bfloat16";
+    } else {
+      return py::isinstance<py::array_t<S>>(array_);
+    }
   }
+
+  template <class S>
+  void need() const {
+    if (is<S>()) return;
+    throw py::type_error(text(op_, ": ", name_, " is ", type(), " where ",
+                              std::string(py::str(py::dtype::of<S>())), " fits"));
+  }
+
+  py::dtype dtype() const { return array_.dtype(); }
+  std::string type() const { return py::str(array_.dtype()); }
 
   Shape shape() const { return {array_.shape(), array_.shape() + array_.ndim()}; }
   std::int64_t shape(int dimension) const { return array_.shape(dimension); }
@@ -104,42 +122,43 @@ class Array {
   py::array array_;
 };
 
-// Something beside the activations `x`, contiguous, of their type and of this shape.
+// Something beside activations S, contiguous, of the type they compute in and of this shape.
 template <class S>
-const S* side(const char* op, const char* name, const py::object& object, const Shape& shape,
-              std::vector<Array>& keep) {
+const typename ComputeType<S>::type* side(const char* op, const char* name,
+                                          const py::object& object, const Shape& shape,
+                                          std::vector<Array>& keep) {
+  using C = typename ComputeType<S>::type;
   if (object.is_none()) return nullptr;
   const Array& array = keep.emplace_back(op, name, object);
-  if (!array.is<S>()) {
-    throw py::type_error(text(op, ": ", name, " is not of the activations' type"));
-  }
+  array.need<C>();
   if (array.shape() != shape) {
     throw py::value_error(text(op, ": ", name, " has shape ", text_of(array.shape()), " where ",
                                text_of(shape), " fits"));
   }
   array.need_contiguous();
-  return array.data<S>();
+  return array.data<C>();
 }
 
 // Calls `run` with a null pointer of the array's element type.
 template <class Run>
 py::object with_type(const Array& array, const Run& run) {
   if (array.is<float>()) return run(static_cast<float*>(nullptr));
+  if (array.is<BFloat16>()) return run(static_cast<BFloat16*>(nullptr));
   return run(static_cast<double*>(nullptr));
 }
 
 // A new array [N, C, H, W] whose memory is [N, H, W, C] or, not channels last, as its shape says.
 template <class S>
 struct NewImage {
-  py::array_t<S> memory;
+  py::array memory;
   bool channels_last;
 
-  NewImage(std::int64_t n, std::int64_t channels, std::int64_t height, std::int64_t width,
-           bool last)
-      : memory(last ? Shape{n, height, width, channels} : Shape{n, channels, height, width}),
+  NewImage(const py::dtype& dtype, std::int64_t n, std::int64_t channels, std::int64_t height,
+           std::int64_t width, bool last)
+      : memory(dtype, last ? Shape{n, height, width, channels} : Shape{n, channels, height, width}),
         channels_last(last) {}
 
-  S* data() { return memory.mutable_data(); }
+  S* data() { return static_cast<S*>(memory.mutable_data()); }
   py::object get() const {
     if (!channels_last) return memory;
     return memory.attr("transpose")(0, 3, 1, 2);

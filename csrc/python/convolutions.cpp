@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 #include <new>
-#include <utility>
+#include <tuple>
 #include <variant>
 
 #include "arrays.h"
@@ -31,6 +31,7 @@ class PackedWeight {
       throw py::value_error(text("PackedWeight takes kernels of 1x1 and 3x3, got ", weight.shape(2),
                                  "x", weight.shape(3)));
     }
+    if (weight.is<BFloat16>()) weight.need<float>();
     if (weight.is<double>()) {
       plain_ = std::vector<double>(weight.data<double>(), weight.data<double>() + weight.size());
     } else {
@@ -41,11 +42,12 @@ class PackedWeight {
   // Called with Python's global lock held, so that two threads do not pack at once.
   template <class S>
   const char* data(const char* op, const char* name, PackedFor use, bool winograd) {
-    const auto* plain = std::get_if<std::vector<S>>(&plain_);
+    using C = typename ComputeType<S>::type;
+    const auto* plain = std::get_if<std::vector<C>>(&plain_);
     if (plain == nullptr) {
-      throw py::type_error(text(op, ": ", name, " is not of the activations' type"));
+      throw py::type_error(text(op, ": ", name, " is not of the type that the activations take"));
     }
-    auto& packed = packed_[{use, winograd}];
+    auto& packed = packed_[{use, winograd, sizeof(S)}];
     if (!packed) {
       const auto bytes = packed_conv_bytes<S>(inputs, outputs, kernel, use, winograd);
       packed.reset(static_cast<char*>(::operator new[](bytes, std::align_val_t{64})));
@@ -63,7 +65,7 @@ class PackedWeight {
   };
 
   std::variant<std::vector<float>, std::vector<double>> plain_;
-  std::map<std::pair<PackedFor, bool>, std::unique_ptr<char[], Free>> packed_;
+  std::map<std::tuple<PackedFor, bool, std::size_t>, std::unique_ptr<char[], Free>> packed_;
 };
 
 py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
@@ -89,6 +91,7 @@ py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
   }
   return with_type(x, [&](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;
+    using C = typename ComputeType<S>::type;
     const std::int64_t n = x.shape(0), outputs = weight.outputs;
     const std::int64_t height = x.shape(2) * (up ? 2 : 1), width = x.shape(3) * (up ? 2 : 1);
     std::vector<Array> keep;
@@ -101,9 +104,9 @@ py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
     layer.up = up;
     layer.winograd =
         prefers_winograd(layer.in_channels, outputs, layer.height, layer.width, layer.kernel, up);
-    layer.slope = static_cast<S>(slope);
-    layer.gain = static_cast<S>(gain);
-    layer.clamp = clamp ? static_cast<S>(*clamp) : std::numeric_limits<S>::infinity();
+    layer.slope = static_cast<C>(slope);
+    layer.gain = static_cast<C>(gain);
+    layer.clamp = clamp ? static_cast<C>(*clamp) : std::numeric_limits<C>::infinity();
     layer.x = x.data<S>();
     layer.weight = weight.data<S>(op, "weight", up ? PackedFor::forward_up : PackedFor::forward,
                                   layer.winograd);
@@ -111,13 +114,13 @@ py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
     if (layer.style == nullptr) throw py::type_error(text(op, " needs a style"));
     layer.factor = side<S>(op, "factor", factor_in, {n, outputs}, keep);
     layer.noise = side<S>(op, "noise", noise_in, {1, 1, height, width}, keep);
-    layer.noise_strength = static_cast<S>(noise_strength);
+    layer.noise_strength = static_cast<C>(noise_strength);
     layer.bias = side<S>(op, "bias", bias_in, {outputs}, keep);
     layer.rgb_weight = side<S>(op, "rgb_weight", rgb_weight_in, {3, outputs}, keep);
     layer.rgb_style = side<S>(op, "rgb_style", rgb_style_in, {n, outputs}, keep);
-    NewImage<S> y(n, outputs, height, width, true);
+    NewImage<S> y(x.dtype(), n, outputs, height, width, true);
     const bool draws = layer.rgb_weight != nullptr;
-    NewImage<S> rgb(draws ? n : 0, 3, height, width, false);
+    NewImage<C> rgb(py::dtype::of<C>(), draws ? n : 0, 3, height, width, false);
     if (y.memory.size() > 0) {
       const ModulatedConvOutputs<S> out{y.data(), draws ? rgb.data() : nullptr};
       const py::gil_scoped_release others_may_run;
@@ -148,6 +151,7 @@ py::object separable_conv2d_of(const py::object& x_in, const py::object& style_i
   if (!(slope > 0)) throw py::value_error(text(op, " needs a positive slope"));
   return with_type(x, [&](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;
+    using C = typename ComputeType<S>::type;
     const std::int64_t height = x.shape(2) * (up ? 2 : 1), width = x.shape(3) * (up ? 2 : 1);
     std::vector<Array> keep;
     const SeparableConv<S> layer{
@@ -155,7 +159,7 @@ py::object separable_conv2d_of(const py::object& x_in, const py::object& style_i
         outputs,
         x.shape(2),
         x.shape(3),
-        static_cast<S>(slope),
+        static_cast<C>(slope),
         x.data<S>(),
         side<S>(op, "style", style_in, {n, channels}, keep),
         side<S>(op, "up_style", up_style_in, {n, 4 * channels}, keep),
@@ -167,7 +171,7 @@ py::object separable_conv2d_of(const py::object& x_in, const py::object& style_i
     if (layer.style == nullptr || layer.depthwise == nullptr) {
       throw py::type_error(text(op, " needs a style and a depthwise weight"));
     }
-    NewImage<S> y(n, outputs, height, width, true);
+    NewImage<S> y(x.dtype(), n, outputs, height, width, true);
     if (y.memory.size() > 0) {
       S* to = y.data();
       const py::gil_scoped_release others_may_run;

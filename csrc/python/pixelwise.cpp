@@ -24,10 +24,9 @@ bool lies_channels_last(const Array& x) {
 }
 
 // A new array of the shape and memory order of `x`.
-template <class S>
-py::array_t<S> new_like(const Array& x, bool last) {
-  if (!last) return py::array_t<S>(x.shape());
-  return py::array_t<S>(Shape{x.shape(0), x.shape(2), x.shape(3), x.shape(1)});
+py::array new_like(const Array& x, bool last) {
+  if (!last) return {x.dtype(), x.shape()};
+  return {x.dtype(), Shape{x.shape(0), x.shape(2), x.shape(3), x.shape(1)}};
 }
 
 py::object bias_act_of(const py::object& x_in, const py::object& bias_in, double slope, double gain,
@@ -43,20 +42,21 @@ py::object bias_act_of(const py::object& x_in, const py::object& bias_in, double
   const bool last = lies_channels_last(x);
   return with_type(x, [&](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;
+    using C = typename ComputeType<S>::type;
     std::vector<Array> keep;
-    const S* bias = side<S>(op, "bias", bias_in, {x.shape(1)}, keep);
-    py::array_t<S> y = new_like<S>(x, last);
+    const C* bias = side<S>(op, "bias", bias_in, {x.shape(1)}, keep);
+    py::array y = new_like(x, last);
     if (x.size() > 0) {
       const std::int64_t inner = last ? 1 : x.size() / (x.shape(0) * x.shape(1));
       const BiasAct<S> a{bias,
                          x.shape(1),
                          inner,
-                         static_cast<S>(slope),
-                         static_cast<S>(gain),
-                         clamp ? static_cast<S>(*clamp) : std::numeric_limits<S>::infinity()};
+                         static_cast<C>(slope),
+                         static_cast<C>(gain),
+                         clamp ? static_cast<C>(*clamp) : std::numeric_limits<C>::infinity()};
       const std::int64_t row = inner == 1 ? a.channels : inner;
       const S* from = x.data<S>();
-      S* to = y.mutable_data();
+      S* to = static_cast<S*>(y.mutable_data());
       const py::gil_scoped_release others_may_run;
       parallel(x.size() / row, grain(row),
                [&](std::int64_t begin, std::int64_t end) { bias_act(a, from, to, begin, end); });
@@ -84,13 +84,12 @@ py::object upfirdn2d_of(const py::object& x_in, const py::object& kernel_in, std
   const bool last = lies_channels_last(x);
   return with_type(x, [&, left = left, top = top](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;
-    if (!kernel.is<S>()) {
-      throw py::type_error(text(op, ": kernel is not of the activations' type"));
-    }
+    using C = typename ComputeType<S>::type;
+    kernel.need<C>();
     // Correlated by the kernel, so the last tap comes first.
-    std::vector<S> taps(kernel.data<S>(), kernel.data<S>() + rows * columns);
+    std::vector<C> taps(kernel.data<C>(), kernel.data<C>() + rows * columns);
     std::reverse(taps.begin(), taps.end());
-    for (S& tap : taps) tap *= static_cast<S>(gain);
+    for (C& tap : taps) tap *= static_cast<C>(gain);
     const Upfirdn2d<S> a{x.shape(1),
                          x.shape(2),
                          x.shape(3),
@@ -104,7 +103,7 @@ py::object upfirdn2d_of(const py::object& x_in, const py::object& kernel_in, std
                          rows,
                          columns,
                          last};
-    NewImage<S> y(x.shape(0), a.channels, a.out_height, a.out_width, last);
+    NewImage<S> y(x.dtype(), x.shape(0), a.channels, a.out_height, a.out_width, last);
     if (y.memory.size() > 0) {
       const std::int64_t lines = x.shape(0) * a.out_height * (last ? 1 : a.channels);
       const std::int64_t work = y.memory.size() / lines * rows * columns / (up * up);
@@ -112,7 +111,7 @@ py::object upfirdn2d_of(const py::object& x_in, const py::object& kernel_in, std
       S* to = y.data();
       const py::gil_scoped_release others_may_run;
       parallel(lines, grain(work), [&](std::int64_t begin, std::int64_t end) {
-        std::vector<S> space(last ? a.channels : a.out_width);
+        std::vector<C> space(last ? a.channels : a.out_width);
         upfirdn2d(a, from, to, space.data(), begin, end);
       });
     }
@@ -130,7 +129,7 @@ py::object idwt2d_of(const py::object& x_in) {
   return with_type(x, [&](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;
     const Haar<S> a{x.shape(1) / 4, x.shape(2), x.shape(3), last};
-    NewImage<S> y(x.shape(0), a.channels, 2 * a.height, 2 * a.width, last);
+    NewImage<S> y(x.dtype(), x.shape(0), a.channels, 2 * a.height, 2 * a.width, last);
     if (x.size() > 0) {
       const S* from = x.data<S>();
       S* to = y.data();

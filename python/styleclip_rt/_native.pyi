@@ -1,8 +1,9 @@
 """The compiled part without torch: how it was built, what the processor offers, and the CPU ops on
 arrays.
 
-An array is a NumPy array of float32 or float64, or an object that speaks DLPack and that NumPy can
-read. Arrays are read where they lie, and all of one call have one dtype. Images are [N, C, H, W];
+An array is a NumPy array of float32, float64 or `ml_dtypes.bfloat16`, or an object that speaks
+DLPack and that NumPy can read. Arrays are read where they lie, and all of one call have one dtype,
+but that images of bfloat16 take all else in float32. Images are [N, C, H, W];
 `bias_act`, `upfirdn2d` and `idwt2d` take them contiguous or channels last (a view of [N, H, W, C]),
 `area_resample` contiguous, the convolutions channels last, and results lie as what they were made
 of. What does not lie so, or does not fit, raises ValueError; another dtype or kind of object
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 class _SpeaksDLPack(Protocol):
     def __dlpack__(self) -> Any: ...
 
-Array: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+Array: TypeAlias = NDArray[Any]
 ArrayLike: TypeAlias = Array | _SpeaksDLPack
 
 def build_info() -> dict[str, str | bool]: ...

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -115,6 +116,47 @@ def test_modulated_conv2d(dtype: str, up: bool, kernel: int) -> None:
     agree(rgb, image)
 
 
+def narrow(x: np.ndarray) -> np.ndarray:
+    return x.astype(ml_dtypes.bfloat16)
+
+
+def test_bfloat16_is_what_torch_makes_of_it() -> None:
+    x, kernel, bias = images(2, 8, 6, 5, last=True), numbers(3, 3), numbers(8)
+    weight, style, depthwise = numbers(7, 8, 3, 3), numbers(2, 8), numbers(8, 1, 3, 3)
+    pointwise = numbers(7, 8, 1, 1)
+    packed, image = native.PackedWeight(weight), torch.from_numpy(x).bfloat16()
+    pairs = [
+        (native.bias_act(narrow(x), bias), ops.bias_act(image, torch.from_numpy(bias))),
+        (
+            native.upfirdn2d(narrow(x), kernel, 2),
+            ops.upfirdn2d(image, torch.from_numpy(kernel), up=2),
+        ),
+        (native.idwt2d(narrow(x)), ops.haar_idwt2d(image)),
+        (
+            native.modulated_conv2d(narrow(x), packed, style)[0],
+            ops.modulated_conv2d(image, torch.from_numpy(weight), torch.from_numpy(style))[0],
+        ),
+        (
+            native.separable_conv2d(
+                narrow(x), style, None, depthwise, native.PackedWeight(pointwise)
+            ),
+            ops.separable_conv2d(
+                image,
+                torch.from_numpy(style),
+                None,
+                torch.from_numpy(depthwise),
+                torch.from_numpy(pointwise),
+            ),
+        ),
+    ]
+    for found, expected in pairs:
+        assert found.dtype == ml_dtypes.bfloat16
+        np.testing.assert_array_equal(found.astype("float32"), expected.float().numpy())
+    # One weight serves both precisions.
+    y, _ = native.modulated_conv2d(x, packed, style)
+    assert y.dtype == np.float32
+
+
 def test_one_weight_serves_small_and_large_images() -> None:
     weight, style = numbers(18, 17, 3, 3), numbers(1, 17)
     packed = native.PackedWeight(weight)
@@ -190,8 +232,18 @@ LAST = images(1, 4, 6, 6, last=True)
             ValueError,
             r"ascontiguousarray\(style\)",
         ),
-        (lambda: conv(LAST, numbers(1, 4).astype("float64")), TypeError, "style is not of the act"),
-        (lambda: conv(LAST.astype("float64")), TypeError, "weight is not of the activations' type"),
+        (
+            lambda: conv(LAST, numbers(1, 4).astype("float64")),
+            TypeError,
+            "style is float64 where float32",
+        ),
+        (lambda: conv(LAST.astype("float64")), TypeError, "weight is not of the type"),
+        (
+            lambda: conv(narrow(LAST), narrow(numbers(1, 4))),
+            TypeError,
+            "style is bfloat16 where fl",
+        ),
+        (lambda: native.PackedWeight(narrow(numbers(5, 4, 3, 3))), TypeError, "weight is bfloat16"),
         (lambda: conv(LAST, rgb_style=numbers(1, 5)), ValueError, "rgb_weight and rgb_style tog"),
         (lambda: conv(LAST, slope=0.0), ValueError, "positive slope"),
         (lambda: native.PackedWeight(numbers(5, 4, 5, 5)), ValueError, "1x1 and 3x3, got 5x5"),
