@@ -67,10 +67,6 @@ void pack_transposed(const char* weight, const Sizes<S>& in, const Sizes<S>& out
     static_assert(OB == 32 && block == 32);
     constexpr std::int64_t bytes = 32 * 32 * sizeof(Element);
     for (std::int64_t b = 0; b < in.blocks; ++b) {
-      // Blocks lie further apart than the processor reads ahead.
-      const std::int64_t soon = b + 2 < in.blocks ? b + 2 : b;
-      const char* next = weight + (soon * out.blocks + ob) * bytes;
-      for (int line = 0; line < 32; ++line) __builtin_prefetch(next + 64 * line);
       turn_pairs(weight + (b * out.blocks + ob) * bytes, packed + b * bytes, kLanes);
     }
   } else {
@@ -97,7 +93,8 @@ void linear(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts)
   Layout layout;
   const std::size_t x_at = layout.add(in.blocks * group * 64);
   const std::size_t bias_at = layout.add(out.whole * sizeof(C));
-  const std::int64_t block_bytes = in.blocks * 64 * steps<S> * kVectors;
+  constexpr int lines = steps<S> * kVectors;  // of a block
+  const std::int64_t block_bytes = in.blocks * 64 * lines;
   const std::size_t block_at = layout.add(layer.transposed ? block_bytes : 0);
   char* memory = thread_scratch(layout.size());
   char* x = memory + x_at;
@@ -106,7 +103,8 @@ void linear(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts)
   Taps<S> taps;
   taps.count = 1;
   taps.blocks = in.blocks;
-  taps.weight_stride = 64 * steps<S> * kVectors;
+  taps.weight_stride = 64 * lines;
+  taps.ahead_stride = out.blocks * 64 * lines;
   C sums[kMaxPixels * OB];
   for (std::int64_t first = 0; first < layer.rows; first += group) {
     const std::int64_t rows = layer.rows - first < group ? layer.rows - first : group;
@@ -129,6 +127,10 @@ void linear(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts)
       for (std::int64_t i = 0; i < tiling.count; ++i) {
         const std::int64_t begin = tiling.begin(i);
         taps.x[0] = x + begin * 64;
+        // The next block to be turned lies scattered, where the processor does not read ahead.
+        const bool more = layer.transposed && ob + 1 < end;
+        taps.ahead_lines = more ? static_cast<int>((lines + tiling.count - 1) / tiling.count) : 0;
+        taps.ahead = layer.weight + ((ob + 1) * lines + i * taps.ahead_lines) * 64;
         run_tile<S>(tiling.pixels(i), taps, sums, OB);
         for (int v = 0; v < OB; v += L) {
           const std::int64_t left = out.channels - ob * OB - v;

@@ -79,6 +79,10 @@ struct Taps {
   std::int64_t blocks;
   std::int64_t x_stride;       // bytes from block to block
   std::int64_t weight_stride;  // bytes from block to block
+  // Cache lines to fetch meanwhile, as many a block.
+  const char* ahead = nullptr;
+  std::int64_t ahead_stride = 0;  // bytes from block to block
+  int ahead_lines = 0;
 };
 
 template <class S, int P>
@@ -99,6 +103,9 @@ __attribute__((noinline)) void tile(const Taps<S>& taps, typename Packing<S>::C*
 #pragma GCC unroll 4
     for (int v = 0; v < registers; ++v) acc[p][v] = V{};
   for (std::int64_t b = 0; b < taps.blocks; ++b) {
+    for (int i = 0; i < taps.ahead_lines; ++i) {
+      __builtin_prefetch(taps.ahead + b * taps.ahead_stride + 64 * i, 0, 2);
+    }
     for (int t = 0; t < taps.count; ++t) {
       const AliasedStep* x = reinterpret_cast<const AliasedStep*>(taps.x[t] + b * taps.x_stride);
       const Element* w = reinterpret_cast<const Element*>(taps.weight[t] + b * taps.weight_stride);
