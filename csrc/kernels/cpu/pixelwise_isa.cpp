@@ -1,6 +1,7 @@
-// Compiled once for each instruction set; see isa.h. Plain loops that the compiler vectorises.
+// Compiled once for each instruction set; see isa.h. Mostly plain loops that the compiler vectorises.
 #include "pixelwise_isa.h"
 
+#include "haar.h"
 #include "scratch.h"
 #include "simd.h"
 
@@ -246,6 +247,38 @@ void upfirdn2d(const Upfirdn2d<S>& a, const S* x, S* y, ComputeOf<S>* space, std
   }
 }
 
+// One row of the bands of channels-last images, a vector of channels at a time.
+template <class S, bool inverse>
+STYLECLIP_INLINE void haar_vectors(const Haar<S>& a, const Threes<ComputeOf<S>>& threes,
+                                   const S* from, S* to) {
+  using C = ComputeOf<S>;
+  constexpr int L = lanes<C>;
+  for (std::int64_t x = 0; x < a.width; ++x) {
+    for (std::int64_t v = 0; v * L < a.channels; ++v) {
+      const std::int64_t left = a.channels - v * L, bands_at = x * 4 * a.channels;
+      const auto at = [&](int i) {
+        return (i / 2 * 2 * a.width + 2 * x + i % 2) * a.channels + v * L;
+      };
+      Vec<C> quad[4];
+      if constexpr (inverse) {
+        quad_of<C>(Wavelets<S>::at(from + bands_at, a.channels, v).bands(threes), quad);
+        for (int i = 0; i < 4; ++i) store_some(to + at(i), quad[i], left);
+      } else {
+        for (int i = 0; i < 4; ++i) quad[i] = load_some(from + at(i), left);
+        const Bands4<C> bands = bands_of<C>(quad);
+        store_some(to + bands_at + v * L, bands.low, left);
+        S* details = to + bands_at + a.channels + 3 * v * L;
+        for (int q = 0; q < 3; ++q) {
+          store_some(
+              details + q * L,
+              Threes<C>::pick(threes.join[q], bands.vertical, bands.horizontal, bands.diagonal),
+              3 * left - q * L);
+        }
+      }
+    }
+  }
+}
+
 template <class S, bool inverse>
 STYLECLIP_INLINE void haar(const Haar<S>& a, const S* from, S* to, std::int64_t begin,
                            std::int64_t end) {
@@ -257,7 +290,13 @@ STYLECLIP_INLINE void haar(const Haar<S>& a, const S* from, S* to, std::int64_t 
   const std::int64_t plane = a.channels_last ? 1 : 4 * a.height * a.width;
   const std::int64_t column = a.channels_last ? a.channels : 1;
   const std::int64_t line = 2 * a.width * column;
+  const Threes<C> threes;
   for (std::int64_t row = begin; row < end; ++row) {
+    if (a.channels_last && a.channels % lanes<C> == 0) {
+      const std::int64_t at = row * a.width * pixel;
+      haar_vectors<S, inverse>(a, threes, from + at, to + at);
+      continue;
+    }
     const std::int64_t n = row / a.height, y = row % a.height;
     const std::int64_t bands_at = n * 4 * a.channels * a.height * a.width + y * a.width * pixel;
     const std::int64_t image_at = n * 4 * a.channels * a.height * a.width + 2 * y * line;

@@ -1,61 +1,13 @@
 // Compiled once for each instruction set; see isa.h.
 #include "separable_conv2d_isa.h"
 
+#include "haar.h"
 #include "rows.h"
 #include "scratch.h"
 
 namespace styleclip {
 namespace STYLECLIP_ISA {
 namespace {
-
-// The detail bands of a channel lie beside each other: these take three vectors apart into the
-// bands, and put them together again.
-template <class C>
-struct Threes {
-  using Mask = typename Vector<C>::mask;
-  static constexpr int L = lanes<C>;
-  Mask split[3][2], join[3][2];
-
-  Threes() {
-    for (int band = 0; band < 3; ++band) {
-      for (int i = 0; i < L; ++i) {
-        const int from = 3 * i + band;
-        split[band][0][i] = from < 2 * L ? from : 0;
-        split[band][1][i] = from < 2 * L ? i : from - L;
-        const int to = band * L + i;  // in the vector `band` of the three
-        join[band][0][i] = to % 3 == 2 ? 0 : to / 3 + (to % 3) * L;
-        join[band][1][i] = to % 3 == 2 ? to / 3 + L : i;
-      }
-    }
-  }
-  STYLECLIP_INLINE Vec<C> pick(const Mask (&mask)[2], Vec<C> a, Vec<C> b, Vec<C> c) {
-    return __builtin_shuffle(__builtin_shuffle(a, b, mask[0]), c, mask[1]);
-  }
-};
-
-template <class C>
-struct Bands4 {
-  Vec<C> low, vertical, horizontal, diagonal;
-};
-
-// Both directions of the Haar wavelet: [top left, top right, bottom left, bottom right].
-template <class C>
-STYLECLIP_INLINE void quad_of(const Bands4<C>& b, Vec<C> (&quad)[4]) {
-  const Vec<C> top = b.low + b.vertical, bottom = b.low - b.vertical;
-  const Vec<C> top_detail = b.horizontal + b.diagonal, bottom_detail = b.horizontal - b.diagonal;
-  quad[0] = C(0.5) * (top + top_detail);
-  quad[1] = C(0.5) * (top - top_detail);
-  quad[2] = C(0.5) * (bottom + bottom_detail);
-  quad[3] = C(0.5) * (bottom - bottom_detail);
-}
-
-template <class C>
-STYLECLIP_INLINE Bands4<C> bands_of(const Vec<C> (&quad)[4]) {
-  const Vec<C> top = quad[0] + quad[1], bottom = quad[2] + quad[3];
-  const Vec<C> top_detail = quad[0] - quad[1], bottom_detail = quad[2] - quad[3];
-  return {C(0.5) * (top + bottom), C(0.5) * (top - bottom), C(0.5) * (top_detail + bottom_detail),
-          C(0.5) * (top_detail - bottom_detail)};
-}
 
 // Side inputs in whole vectors: taps [vector][9][lane] times the style, the style itself, the up
 // style's low band and its details.
@@ -86,31 +38,6 @@ struct Constants {
         taps[(c / L * 9 + t) * L + c % L] = styled_taps ? weight * style[c] : weight;
       }
     }
-  }
-};
-
-// The bands of one pixel, unscaled, and their vectors as they lie in memory.
-template <class S>
-struct Pixel {
-  using C = ComputeOf<S>;
-  Vec<C> low, details[3];
-
-  STYLECLIP_INLINE Pixel at(const S* x, std::int64_t channels, std::int64_t v) {
-    constexpr int L = lanes<C>;
-    const std::int64_t left = channels - v * L;
-    Pixel pixel;
-    pixel.low = load_some(x + v * L, left);
-    const S* from = x + channels + 3 * v * L;
-    for (int q = 0; q < 3; ++q) pixel.details[q] = load_some(from + q * L, 3 * left - q * L);
-    return pixel;
-  }
-  STYLECLIP_INLINE Bands4<C> scaled(const Pixel& pixel, const Threes<C>& threes, const C* low,
-                                    const C* details) {
-    constexpr int L = lanes<C>;
-    const Vec<C> a = pixel.details[0] * load(details), b = pixel.details[1] * load(details + L),
-                 c = pixel.details[2] * load(details + 2 * L);
-    return {pixel.low * load(low), Threes<C>::pick(threes.split[0], a, b, c),
-            Threes<C>::pick(threes.split[1], a, b, c), Threes<C>::pick(threes.split[2], a, b, c)};
   }
 };
 
@@ -160,11 +87,10 @@ void forward(const SeparableConv<S>& a, S* y, std::int64_t n, std::int64_t begin
                 load_some(x + px * a.channels + v * L, a.channels - v * L));
           continue;
         }
-        const auto pixel = Pixel<S>::at(x + px * 4 * a.channels, a.channels, v);
+        auto pixel = Wavelets<S>::at(x + px * 4 * a.channels, a.channels, v);
+        pixel.scale(constants.low + v * L, constants.details + 3 * v * L);
         Vec<C> quad[4];
-        quad_of<C>(
-            Pixel<S>::scaled(pixel, threes, constants.low + v * L, constants.details + 3 * v * L),
-            quad);
+        quad_of<C>(pixel.bands(threes), quad);
         for (int i = 0; i < 4; ++i) {
           store(cell<C>(rows[row + i / 2], pixels, v, 2 * px + i % 2), quad[i]);
         }
@@ -339,11 +265,11 @@ void backward(const SeparableConv<S>& a, const SeparableConvGradients<S>& g, std
             continue;
           }
           const std::int64_t at = start + px * 4 * a.channels;
-          const auto pixel = Pixel<S>::at(a.x + at, a.channels, v);
+          const auto pixel = Wavelets<S>::at(a.x + at, a.channels, v);
+          auto scaled = pixel;
+          scaled.scale(constants.low + v * L, constants.details + 3 * v * L);
           Vec<C> quad[4], values[4];
-          quad_of<C>(
-              Pixel<S>::scaled(pixel, threes, constants.low + v * L, constants.details + 3 * v * L),
-              quad);
+          quad_of<C>(scaled.bands(threes), quad);
           for (int i = 0; i < 4; ++i) {
             values[i] = spread(row + i / 2, v, 2 * px + i % 2, weight);
             style_sum += values[i] * quad[i];
