@@ -1,6 +1,8 @@
 // Compiled once for each instruction set; see isa.h.
 #include "modulated_conv2d_isa.h"
 
+#include <limits>
+
 #include "direct.h"
 #include "winograd.h"
 #include "winograd_up.h"
@@ -8,6 +10,9 @@
 namespace styleclip {
 namespace STYLECLIP_ISA {
 namespace {
+
+// How many pixels ahead what is read along a row is asked for.
+constexpr std::int64_t kAhead = 64;
 
 template <class S>
 struct Side {
@@ -53,6 +58,7 @@ STYLECLIP_INLINE void scale_row(const ModulatedConv<S>& a, const Side<S>& side, 
   for (std::int64_t px = 0; px < a.width; ++px, x += in.channels) {
     for (std::int64_t v = 0; v < in.vectors; ++v) {
       const std::int64_t left = in.channels - v * L;
+      __builtin_prefetch(x + v * L + kAhead * in.channels);
       const auto value = left > 0 ? load_some(x + v * L, left) : Vec<ComputeOf<S>>{};
       put(px, v, value * load(side.style + v * L));
     }
@@ -60,6 +66,8 @@ STYLECLIP_INLINE void scale_row(const ModulatedConv<S>& a, const Side<S>& side, 
 }
 
 // What follows the convolution, for `pixels` pixels of one output block; `c` [pixel][out_block].
+// The caller goes along a row in short pieces and through a few rows in turn, too briefly for the
+// processor to see what it will read and write next: as much again is asked for ahead.
 template <class S>
 void finish(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, const Side<S>& side,
             const Sizes<S>& size, std::int64_t n, std::int64_t ob, std::int64_t row,
@@ -75,35 +83,47 @@ void finish(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, const
   const std::int64_t left = size.channels - ob * OB;
   Vec<C> factor[kVectors], bias[kVectors], weight[3][kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    factor[v] = load(side.factor + ob * OB + v * L);
-    bias[v] = load(side.bias + ob * OB + v * L);
+    factor[v] = load(side.factor + ob * OB + v * L) * a.gain;
+    bias[v] = load(side.bias + ob * OB + v * L) * a.gain;
     for (int j = 0; j < 3; ++j) {
       weight[j][v] = load(side.rgb_weight + j * size.whole + ob * OB + v * L) *
                      load(side.rgb_style + ob * OB + v * L);
     }
   }
+  const C strength = a.noise_strength * a.gain, slope = a.slope;
   const Vec<C> limit = Vec<C>{} + a.clamp;
-  for (std::int64_t p = 0; p < pixels; ++p, c += OB, y += size.channels) {
-    const C added = noise ? noise[p] * a.noise_strength : C(0);
-    Vec<C> red{}, green{}, blue{};
+  for (std::int64_t from = 0; from < pixels; from += L) {
+    const int count = static_cast<int>(pixels - from < L ? pixels - from : L);
+    Vec<C> image[3][L];
+    if (noise) __builtin_prefetch(noise + from + pixels);
+    for (int p = 0; p < count; ++p, c += OB, y += size.channels) {
+      const C added = noise ? noise[from + p] * strength : C(0);
+      __builtin_prefetch(y + pixels * size.channels, 1);
+      Vec<C> red{}, green{}, blue{};
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) {
-      Vec<C> value = load(c + v * L) * factor[v] + (bias[v] + added);
-      value = (value > C(0) ? value : value * a.slope) * a.gain;
-      value = value > limit ? limit : value;
-      value = value < -limit ? -limit : value;
-      if (left > v * L) store_some(y + v * L, value, left - v * L);
-      if (rgb) {
+      for (int v = 0; v < kVectors; ++v) {
+        Vec<C> value = load(c + v * L) * factor[v] + (bias[v] + added);
+        value = value > C(0) ? value : value * slope;
+        value = value > limit ? limit : value;
+        value = value < -limit ? -limit : value;
+        if (left > v * L) store_some(y + v * L, value, left - v * L);
         red += value * weight[0][v];
         green += value * weight[1][v];
         blue += value * weight[2][v];
       }
+      if (rgb) {
+        image[0][p] = red;
+        image[1][p] = green;
+        image[2][p] = blue;
+      }
     }
     if (rgb) {
-      const C sums[3] = {sum<C>(red), sum<C>(green), sum<C>(blue)};
       for (int j = 0; j < 3; ++j) {
-        C* to = rgb + j * plane + p;
-        *to = ob == 0 ? sums[j] : *to + sums[j];
+        C* to = rgb + j * plane + from;
+        __builtin_prefetch(to + pixels, 1);
+        for (int p = count; p < L; ++p) image[j][p] = Vec<C>{};
+        const Vec<C> sums = lane_sums(image[j]);
+        store_some(to, ob == 0 ? sums : sums + load_some(to, count), count);
       }
     }
   }
@@ -145,7 +165,8 @@ void activation_gradient(const ModulatedConv<S>& a, const ModulatedConvGradients
   const std::int64_t plane = out_height * out_width;
   const C* noise = a.noise ? a.noise + n * a.noise_stride + row * out_width : nullptr;
   const C* rgb = g.grad_rgb ? g.grad_rgb + n * 3 * plane + row * out_width : nullptr;
-  const C back = C(1) / a.gain, back_slope = C(1) / a.slope;
+  const Vec<C> open = Vec<C>{} + a.gain, shut = open * a.slope;
+  const bool clamps = a.clamp < std::numeric_limits<C>::infinity();
   for (std::int64_t from = 0; from < out_width; from += chunk) {
     const std::int64_t to = from + chunk < out_width ? from + chunk : out_width;
     for (std::int64_t v = 0; v < size.vectors; ++v) {
@@ -154,14 +175,16 @@ void activation_gradient(const ModulatedConv<S>& a, const ModulatedConvGradients
         for (std::int64_t px = from; px < to; ++px) put(px, v, Vec<C>{});
         continue;
       }
-      const Vec<C> factor = load(side.factor + v * L), bias = load(side.bias + v * L);
+      const Vec<C> factor = load(side.factor + v * L);
       const Vec<C> style = load(side.rgb_style + v * L);
       const Vec<C> red = load(side.rgb_weight + v * L);
       const Vec<C> green = load(side.rgb_weight + size.whole + v * L);
       const Vec<C> blue = load(side.rgb_weight + 2 * size.whole + v * L);
-      Vec<C> factor_sum{}, style_sum{};
+      Vec<C> product_sum{}, grad_sum{}, noise_sum{}, style_sum{};
       for (std::int64_t px = from; px < to; ++px) {
         const std::int64_t at = (start + px) * size.channels + v * L;
+        __builtin_prefetch(g.y + at + chunk * size.channels);
+        if (g.grad_y) __builtin_prefetch(g.grad_y + at + chunk * size.channels);
         const Vec<C> y = load_some(g.y + at, left);
         Vec<C> grad = g.grad_y ? load_some(g.grad_y + at, left) : Vec<C>{};
         if (rgb) {
@@ -169,24 +192,23 @@ void activation_gradient(const ModulatedConv<S>& a, const ModulatedConvGradients
           grad += image * style;
           if (owned) style_sum += image * y;
         }
-        const auto positive = y > C(0);
-        const Vec<C> open = grad * a.gain;
-        grad = positive ? open : open * a.slope;
-        grad = (y < a.clamp) & (y > -a.clamp) ? grad : Vec<C>{};
+        if (clamps) grad = (y < a.clamp) & (y > -a.clamp) ? grad : Vec<C>{};
+        if (owned) product_sum += grad * y;
+        grad *= y > C(0) ? open : shut;
         if (owned) {
-          const Vec<C> scaled = y * back;
-          Vec<C> made = (positive ? scaled : scaled * back_slope) - bias;
-          if (noise) {
-            made -= noise[px] * a.noise_strength;
-            grad_noise += grad * noise[px];
-          }
-          factor_sum += grad * made;
+          grad_sum += grad;
+          if (noise) noise_sum += grad * noise[px];
         }
         put(px, v, grad * factor);
       }
       if (owned) {
+        // The gradient times what the convolution made: before the activation that is y over the
+        // slope which the gradient was multiplied by, less the bias and the noise.
+        const Vec<C> bias = load(side.bias + v * L);
+        const Vec<C> factor_sum = product_sum - bias * grad_sum - a.noise_strength * noise_sum;
         store(grad_factor + v * L, load(grad_factor + v * L) + factor_sum);
         store(grad_rgb_style + v * L, load(grad_rgb_style + v * L) + style_sum);
+        grad_noise += noise_sum;
       }
     }
   }
@@ -202,20 +224,25 @@ void finish_gradient(const ModulatedConv<S>& a, const ModulatedConvGradients<S>&
   constexpr int L = lanes<C>;
   constexpr int OB = out_block<S>;
   const std::int64_t start = ((n * a.height + row) * a.width + px) * in.channels + ib * OB;
-#pragma GCC unroll 2
+  const std::int64_t left = in.channels - ib * OB;
+  Vec<C> style[kVectors], style_sum[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    const std::int64_t left = in.channels - ib * OB - v * L;
-    if (left <= 0) continue;
-    const Vec<C> style = load(side.style + ib * OB + v * L);
-    Vec<C> style_sum = load(grad_style + ib * OB + v * L);
-    for (std::int64_t p = 0; p < pixels; ++p) {
-      const std::int64_t at = start + p * in.channels + v * L;
-      const Vec<C> value = load(c + p * OB + v * L);
-      style_sum += value * load_some(a.x + at, left);
-      if (g.grad_x) store_some(g.grad_x + at, value * style, left);
-    }
-    store(grad_style + ib * OB + v * L, style_sum);
+    style[v] = load(side.style + ib * OB + v * L);
+    style_sum[v] = load(grad_style + ib * OB + v * L);
   }
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    const std::int64_t at = start + p * in.channels, next = at + pixels * in.channels;
+    __builtin_prefetch(a.x + next);
+    if (g.grad_x) __builtin_prefetch(g.grad_x + next, 1);
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      if (left <= v * L) continue;
+      const Vec<C> value = load(c + p * OB + v * L);
+      style_sum[v] += value * load_some(a.x + at + v * L, left - v * L);
+      if (g.grad_x) store_some(g.grad_x + at + v * L, value * style[v], left - v * L);
+    }
+  }
+  for (int v = 0; v < kVectors; ++v) store(grad_style + ib * OB + v * L, style_sum[v]);
 }
 
 template <class S>
