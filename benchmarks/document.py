@@ -228,7 +228,7 @@ once and writes its output once. StyleGAN2's assumes that all between two convol
 Shares of copy above 100% mean that the data stayed in the cache. Arithmetic is counted as direct
 convolution does it, which is more than ours multiplies, so its shares may pass 100% too.
 
-Ours multiplies 36 times for 144 in plain layers and 25 times for 36 in upsampling ones
+Ours multiplies 36 times for 144 in plain layers and 81 times for 144 in the larger upsampling ones
 (docs/KERNELS.md). Were these multiplications all at the speed of the matrix product, and nothing
 else in the way, StyleGAN2 at 1024 px could be faster than the textbook by at most:
 

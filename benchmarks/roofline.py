@@ -101,7 +101,8 @@ def stylegan2_work(
     weights are frozen, so nothing is counted for their gradients.
 
     ``winograd`` counts the multiplications of ours (docs/KERNELS.md) instead of the definition's:
-    36 for 144 in plain layers from 16 px on, 25 for 36 in upsampling ones.
+    36 for 144 in plain layers from 16 px on, 25 for 36 in upsampling ones, 81 for 144 in those
+    that make 128 px or more.
     """
     works: list[Work] = []
 
@@ -120,7 +121,8 @@ def stylegan2_work(
         size = 4 * 2**level
         if level:
             inputs = config.channels[level - 1]
-            conv(inputs, outputs, 25 / 4 if winograd else 9, size // 2, size + 1)
+            fewer = 81 / 16 if size >= 128 else 25 / 4
+            conv(inputs, outputs, fewer if winograd else 9, size // 2, size + 1)
             passed(outputs, size + 1, size)
         conv(outputs, outputs, 36 / 16 if winograd and size >= 16 else 9, size, size)
         passed(outputs, size, size)

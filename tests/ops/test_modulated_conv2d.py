@@ -140,7 +140,9 @@ def gradients(tensors, up, function, grads, names):
 
 
 @pytest.mark.parametrize("up", [False, True])
-@pytest.mark.parametrize("shape", [(1, 64, 33, 9, 31), (3, 20, 40, 5, 2), (1, 33, 17, 3, 301)])
+@pytest.mark.parametrize(
+    "shape", [(1, 64, 33, 9, 31), (3, 20, 40, 5, 2), (1, 33, 17, 3, 301), (1, 20, 18, 33, 63)]
+)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_gradients_equal_the_reference(up, shape, dtype):
     torch.manual_seed(0)

@@ -23,7 +23,7 @@ struct ModulatedConv {
   std::int64_t in_channels, out_channels, height, width;  // of the input
   int kernel;                                             // 1 or 3
   bool up;
-  bool winograd;         // the weight is packed for it
+  bool winograd;         // the weight is packed for tiles of 4x4
   C slope, gain, clamp;  // slope and gain are positive; no clamp: infinity
 
   const S* x;
@@ -59,10 +59,12 @@ struct ModulatedConvGradients {
   C* grad_noise_strength;
 };
 
-// Whether Winograd's transform (winograd.h) is the faster way through a layer that fits these.
+// Whether tiles of 4x4 are the faster way through a layer that fits these: Winograd's transform
+// (winograd.h), and the larger of winograd_up.h's two.
 inline bool prefers_winograd(std::int64_t in_channels, std::int64_t out_channels,
                              std::int64_t height, std::int64_t width, int kernel, bool up) {
-  return kernel == 3 && !up && in_channels >= 16 && out_channels >= 16 && height * width >= 256;
+  return kernel == 3 && in_channels >= 16 && out_channels >= 16 &&
+         height * width >= (up ? 2048 : 256);
 }
 
 // Bytes of a weight [O, I, k, k] packed for `S` images, and the packing itself.

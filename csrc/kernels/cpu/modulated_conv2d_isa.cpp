@@ -92,6 +92,7 @@ void finish(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, const
   }
   const C strength = a.noise_strength * a.gain, slope = a.slope;
   const Vec<C> limit = Vec<C>{} + a.clamp;
+  const bool clamps = a.clamp < std::numeric_limits<C>::infinity();
   for (std::int64_t from = 0; from < pixels; from += L) {
     const int count = static_cast<int>(pixels - from < L ? pixels - from : L);
     Vec<C> image[3][L];
@@ -104,8 +105,10 @@ void finish(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, const
       for (int v = 0; v < kVectors; ++v) {
         Vec<C> value = load(c + v * L) * factor[v] + (bias[v] + added);
         value = value > C(0) ? value : value * slope;
-        value = value > limit ? limit : value;
-        value = value < -limit ? -limit : value;
+        if (clamps) {
+          value = value > limit ? limit : value;
+          value = value < -limit ? -limit : value;
+        }
         if (left > v * L) store_some(y + v * L, value, left - v * L);
         red += value * weight[0][v];
         green += value * weight[1][v];
@@ -137,7 +140,8 @@ void forward(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, std:
   const std::int64_t scale = a.up ? 2 : 1;
   Layout layout;
   const std::size_t side_at = add_side(layout, in, size);
-  const Method method(layout, in, size, a.kernel, a.width, end - begin);
+  const Band<S> band{in, size, a.kernel, a.weight, a.height, a.width, begin, end};
+  const Method method(layout, band);
   char* memory = thread_scratch(layout.size());
   const Side<S> side = fill_side(memory + side_at, a, n, in, size);
   const auto prepare = [&](std::int64_t row, const auto& put) {
@@ -147,7 +151,7 @@ void forward(const ModulatedConv<S>& a, const ModulatedConvOutputs<S>& out, std:
                         const C* c) {
     finish(a, out, side, size, n, ob, row, px, pixels, scale * a.height, scale * a.width, c);
   };
-  method.run(memory, in, size, a.weight, a.height, a.width, begin, end, prepare, take);
+  method.run(memory, prepare, take);
 }
 
 // The gradient before the activation, times the demodulation, of one row of the output; and, for a
@@ -281,7 +285,8 @@ void backward(const ModulatedConv<S>& a, const ModulatedConvGradients<S>& g, std
   Layout layout;
   const std::size_t side_at = add_side(layout, in, size);
   const std::size_t sums_at = layout.add((in.whole + 2 * size.whole) * sizeof(C));
-  const Method method(layout, size, in, a.kernel, a.width, end - begin);
+  const Band<S> band{size, in, a.kernel, a.weight, a.height, a.width, begin, end};
+  const Method method(layout, band);
   char* memory = thread_scratch(layout.size());
   const Side<S> side = fill_side(memory + side_at, a, n, in, size);
   Sums<S> total = clear_sums(memory + sums_at, in, size);
@@ -296,7 +301,7 @@ void backward(const ModulatedConv<S>& a, const ModulatedConvGradients<S>& g, std
                         const C* c) {
     finish_gradient(a, g, side, in, n, ib, row, px, pixels, c, total.style);
   };
-  method.run(memory, size, in, a.weight, a.height, a.width, begin, end, prepare, take);
+  method.run(memory, prepare, take);
   add_sums(a, g, side, total);
 }
 
@@ -313,7 +318,8 @@ constexpr bool doubles(PackedFor use) {
 template <class S>
 std::int64_t packed_conv_bytes(std::int64_t in_channels, std::int64_t out_channels, int kernel,
                                PackedFor use, bool winograd) {
-  const int taps = doubles(use) ? kUpWeights * kUpWeights : winograd ? kPoints : kernel * kernel;
+  const int up = axis_weights(winograd ? 4 : 2);
+  const int taps = doubles(use) ? up * up : winograd ? Winograd::points : kernel * kernel;
   return transposed(use) ? packed_bytes<S>(out_channels, in_channels, taps)
                          : packed_bytes<S>(in_channels, out_channels, taps);
 }
@@ -323,36 +329,38 @@ void pack_conv(const ComputeOf<S>* weight, std::int64_t in_channels, std::int64_
                int kernel, PackedFor use, bool winograd, char* packed) {
   using C = ComputeOf<S>;
   const int taps = kernel * kernel;
-  const std::int64_t from = transposed(use) ? out_channels : in_channels;
-  const std::int64_t to = transposed(use) ? in_channels : out_channels;
-  const std::int64_t from_stride = transposed(use) ? in_channels * taps : taps;
-  const std::int64_t to_stride = transposed(use) ? taps : in_channels * taps;
-  const bool reverse = use == PackedFor::backward;
+  const bool reverse = transposed(use);
+  const std::int64_t from = reverse ? out_channels : in_channels;
+  const std::int64_t to = reverse ? in_channels : out_channels;
+  const std::int64_t from_stride = reverse ? in_channels * taps : taps;
+  const std::int64_t to_stride = reverse ? taps : in_channels * taps;
   if (!winograd && !doubles(use)) {
     return pack<S>(weight, from, to, taps, from_stride, to_stride, reverse, packed);
   }
   C* scratch = reinterpret_cast<C*>(thread_scratch(from * to * sizeof(C)));
-  if (doubles(use)) {
-    return pack_points<S>(kUpWeightTransform, weight, from, to, from_stride, to_stride, reverse,
-                          scratch, packed);
-  }
-  pack_points<S>(kWeightTransform, weight, from, to, from_stride, to_stride, reverse, scratch,
-                 packed);
+  const auto points = [&](const auto& transform) {
+    pack_points<S>(transform, weight, from, to, from_stride, to_stride, reverse, scratch, packed);
+  };
+  if (!doubles(use)) return points(kWeightTransform);
+  winograd ? points(UpWeights<4>().rows) : points(UpWeights<2>().rows);
 }
 
 template <class S>
 void modulated_conv2d(const ModulatedConv<S>& layer, const ModulatedConvOutputs<S>& out,
                       std::int64_t n, std::int64_t begin, std::int64_t end) {
-  if (layer.up) return forward<S, WinogradUp<S>>(layer, out, n, begin, end);
-  if (layer.winograd) return forward<S, Winograd<S>>(layer, out, n, begin, end);
+  if (layer.up && layer.winograd) return forward<S, WinogradUp<S, 4>>(layer, out, n, begin, end);
+  if (layer.up) return forward<S, WinogradUp<S, 2>>(layer, out, n, begin, end);
+  if (layer.winograd) return forward<S, Tiled<S, Winograd>>(layer, out, n, begin, end);
   forward<S, Direct<S>>(layer, out, n, begin, end);
 }
 
 template <class S>
 void modulated_conv2d_backward(const ModulatedConv<S>& layer, const ModulatedConvGradients<S>& out,
                                std::int64_t n, std::int64_t begin, std::int64_t end) {
-  if (layer.up) return backward<S, WinogradUpGradient<S>>(layer, out, n, begin, end);
-  if (layer.winograd) return backward<S, Winograd<S>>(layer, out, n, begin, end);
+  if (layer.up && layer.winograd)
+    return backward<S, Tiled<S, WinogradUpGradient<4>>>(layer, out, n, begin, end);
+  if (layer.up) return backward<S, Tiled<S, WinogradUpGradient<2>>>(layer, out, n, begin, end);
+  if (layer.winograd) return backward<S, Tiled<S, Winograd>>(layer, out, n, begin, end);
   backward<S, Direct<S>>(layer, out, n, begin, end);
 }
 

@@ -43,6 +43,15 @@ struct Sizes {
   std::int64_t channels, blocks, vectors, out_blocks, whole;
 };
 
+// One band of rows of a convolution, [begin, end) of `height` rows of results.
+template <class S>
+struct Band {
+  Sizes<S> in, out;
+  int kernel;
+  const char* weight;
+  std::int64_t height, width, begin, end;
+};
+
 }  // namespace
 }  // namespace STYLECLIP_ISA
 }  // namespace styleclip
