@@ -41,17 +41,17 @@ class PackedWeight {
 
   // Called with Python's global lock held, so that two threads do not pack at once.
   template <class S>
-  const char* data(const char* op, const char* name, PackedFor use, bool winograd) {
+  const char* data(const char* op, const char* name, PackedFor use, int tile) {
     using C = typename ComputeType<S>::type;
     const auto* plain = std::get_if<std::vector<C>>(&plain_);
     if (plain == nullptr) {
       throw py::type_error(text(op, ": ", name, " is not of the type that the activations take"));
     }
-    auto& packed = packed_[{use, winograd, sizeof(S)}];
+    auto& packed = packed_[{use, tile, sizeof(S)}];
     if (!packed) {
-      const auto bytes = packed_conv_bytes<S>(inputs, outputs, kernel, use, winograd);
+      const auto bytes = packed_conv_bytes<S>(inputs, outputs, kernel, use, tile);
       packed.reset(static_cast<char*>(::operator new[](bytes, std::align_val_t{64})));
-      pack_conv<S>(plain->data(), inputs, outputs, kernel, use, winograd, packed.get());
+      pack_conv<S>(plain->data(), inputs, outputs, kernel, use, tile, packed.get());
     }
     return packed.get();
   }
@@ -65,7 +65,7 @@ class PackedWeight {
   };
 
   std::variant<std::vector<float>, std::vector<double>> plain_;
-  std::map<std::tuple<PackedFor, bool, std::size_t>, std::unique_ptr<char[], Free>> packed_;
+  std::map<std::tuple<PackedFor, int, std::size_t>, std::unique_ptr<char[], Free>> packed_;
 };
 
 py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
@@ -102,14 +102,14 @@ py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
     layer.width = x.shape(3);
     layer.kernel = weight.kernel;
     layer.up = up;
-    layer.winograd =
-        prefers_winograd(layer.in_channels, outputs, layer.height, layer.width, layer.kernel, up);
+    layer.tile =
+        winograd_tile(layer.in_channels, outputs, layer.height, layer.width, layer.kernel, up);
     layer.slope = static_cast<C>(slope);
     layer.gain = static_cast<C>(gain);
     layer.clamp = clamp ? static_cast<C>(*clamp) : std::numeric_limits<C>::infinity();
     layer.x = x.data<S>();
-    layer.weight = weight.data<S>(op, "weight", up ? PackedFor::forward_up : PackedFor::forward,
-                                  layer.winograd);
+    layer.weight =
+        weight.data<S>(op, "weight", up ? PackedFor::forward_up : PackedFor::forward, layer.tile);
     layer.style = side<S>(op, "style", style_in, {n, weight.inputs}, keep);
     if (layer.style == nullptr) throw py::type_error(text(op, " needs a style"));
     layer.factor = side<S>(op, "factor", factor_in, {n, outputs}, keep);

@@ -103,9 +103,9 @@ struct Prepared {
     const auto type = a.x.scalar_type();
     x = a.x.contiguous(at::MemoryFormat::ChannelsLast);
     const auto kernel = static_cast<int>(a.weight.size(2));
-    const bool winograd = styleclip::prefers_winograd(x.size(1), a.weight.size(0), x.size(2),
-                                                      x.size(3), kernel, a.up);
-    weight = styleclip::packed_conv_weight<S>(a.weight, use, winograd);
+    const int tile =
+        styleclip::winograd_tile(x.size(1), a.weight.size(0), x.size(2), x.size(3), kernel, a.up);
+    weight = styleclip::packed_conv_weight<S>(a.weight, use, tile);
     style = wide_side(a.style, type);
     factor = wide_side(a.factor, type);
     noise = wide_side(a.noise, type);
@@ -119,7 +119,7 @@ struct Prepared {
         x.size(3),
         kernel,
         a.up,
-        winograd,
+        tile,
         static_cast<C>(a.slope),
         static_cast<C>(a.gain),
         styleclip::limit<S>(a.clamp),

@@ -17,16 +17,16 @@ at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
 
 // A weight [O, I] or [O, I, k, k] packed for images of type S; see `pack_conv`.
 template <class S>
-at::Tensor packed_conv_weight(const at::Tensor& weight, PackedFor use, bool winograd = false) {
+at::Tensor packed_conv_weight(const at::Tensor& weight, PackedFor use, int tile = 0) {
   using C = typename ComputeType<S>::type;
-  const int64_t kind = 16 * (2 * static_cast<int64_t>(use) + winograd) + sizeof(S);
+  const int64_t kind = 16 * (8 * static_cast<int64_t>(use) + tile) + sizeof(S);
   return packed_weight(weight, kind, [&](const at::Tensor& from) {
     const at::Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
     const int64_t outputs = plain.size(0), inputs = plain.size(1);
     const int kernel = plain.dim() == 2 ? 1 : static_cast<int>(plain.size(2));
     at::Tensor packed =
-        at::empty({packed_conv_bytes<S>(inputs, outputs, kernel, use, winograd)}, at::kByte);
-    pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, use, winograd,
+        at::empty({packed_conv_bytes<S>(inputs, outputs, kernel, use, tile)}, at::kByte);
+    pack_conv<S>(plain.const_data_ptr<C>(), inputs, outputs, kernel, use, tile,
                  static_cast<char*>(packed.mutable_data_ptr()));
     return packed;
   });

@@ -7,14 +7,14 @@ namespace styleclip {
 
 template <class S>
 std::int64_t packed_conv_bytes(std::int64_t in_channels, std::int64_t out_channels, int kernel,
-                               PackedFor use, bool winograd) {
-  STYLECLIP_BEST(packed_conv_bytes<S>(in_channels, out_channels, kernel, use, winograd));
+                               PackedFor use, int tile) {
+  STYLECLIP_BEST(packed_conv_bytes<S>(in_channels, out_channels, kernel, use, tile));
 }
 
 template <class S>
 void pack_conv(const typename ComputeType<S>::type* weight, std::int64_t in_channels,
-               std::int64_t out_channels, int kernel, PackedFor use, bool winograd, char* packed) {
-  STYLECLIP_BEST(pack_conv<S>(weight, in_channels, out_channels, kernel, use, winograd, packed));
+               std::int64_t out_channels, int kernel, PackedFor use, int tile, char* packed) {
+  STYLECLIP_BEST(pack_conv<S>(weight, in_channels, out_channels, kernel, use, tile, packed));
 }
 
 template <class S>

@@ -23,7 +23,7 @@ struct ModulatedConv {
   std::int64_t in_channels, out_channels, height, width;  // of the input
   int kernel;                                             // 1 or 3
   bool up;
-  bool winograd;         // the weight is packed for tiles of 4x4
+  int tile;              // the weight is packed for, see `winograd_tile`
   C slope, gain, clamp;  // slope and gain are positive; no clamp: infinity
 
   const S* x;
@@ -59,21 +59,25 @@ struct ModulatedConvGradients {
   C* grad_noise_strength;
 };
 
-// Whether tiles of 4x4 are the faster way through a layer that fits these: Winograd's transform
-// (winograd.h), and the larger of winograd_up.h's two.
-inline bool prefers_winograd(std::int64_t in_channels, std::int64_t out_channels,
-                             std::int64_t height, std::int64_t width, int kernel, bool up) {
-  return kernel == 3 && in_channels >= 16 && out_channels >= 16 &&
-         height * width >= (up ? 2048 : 256);
+// Results to a side of the tiles by which a layer is computed fastest (winograd.h, winograd_up.h),
+// or 0 where it is multiplied out (direct.h). Larger tiles multiply less often and read more
+// weights.
+inline int winograd_tile(std::int64_t in_channels, std::int64_t out_channels, std::int64_t height,
+                         std::int64_t width, int kernel, bool up) {
+  const bool wide = in_channels >= 16 && out_channels >= 16;
+  const std::int64_t pixels = height * width;
+  if (up) return wide && pixels >= 2048 ? 4 : 2;
+  if (kernel != 3 || !wide || pixels < 100) return 0;
+  return pixels >= 256 ? 4 : 2;
 }
 
 // Bytes of a weight [O, I, k, k] packed for `S` images, and the packing itself.
 template <class S>
 std::int64_t packed_conv_bytes(std::int64_t in_channels, std::int64_t out_channels, int kernel,
-                               PackedFor use, bool winograd);
+                               PackedFor use, int tile);
 template <class S>
 void pack_conv(const typename ComputeType<S>::type* weight, std::int64_t in_channels,
-               std::int64_t out_channels, int kernel, PackedFor use, bool winograd, char* packed);
+               std::int64_t out_channels, int kernel, PackedFor use, int tile, char* packed);
 
 // Input rows [begin, end) of sample n: writes as many output rows, or twice as many.
 template <class S>

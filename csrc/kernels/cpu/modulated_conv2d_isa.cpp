@@ -317,16 +317,16 @@ constexpr bool doubles(PackedFor use) {
 
 template <class S>
 std::int64_t packed_conv_bytes(std::int64_t in_channels, std::int64_t out_channels, int kernel,
-                               PackedFor use, bool winograd) {
-  const int up = axis_weights(winograd ? 4 : 2);
-  const int taps = doubles(use) ? up * up : winograd ? Winograd::points : kernel * kernel;
+                               PackedFor use, int tile) {
+  const int side = doubles(use) ? axis_weights(tile) : tile ? tile + 2 : kernel;
+  const int taps = side * side;
   return transposed(use) ? packed_bytes<S>(out_channels, in_channels, taps)
                          : packed_bytes<S>(in_channels, out_channels, taps);
 }
 
 template <class S>
 void pack_conv(const ComputeOf<S>* weight, std::int64_t in_channels, std::int64_t out_channels,
-               int kernel, PackedFor use, bool winograd, char* packed) {
+               int kernel, PackedFor use, int tile, char* packed) {
   using C = ComputeOf<S>;
   const int taps = kernel * kernel;
   const bool reverse = transposed(use);
@@ -334,33 +334,35 @@ void pack_conv(const ComputeOf<S>* weight, std::int64_t in_channels, std::int64_
   const std::int64_t to = reverse ? in_channels : out_channels;
   const std::int64_t from_stride = reverse ? in_channels * taps : taps;
   const std::int64_t to_stride = reverse ? taps : in_channels * taps;
-  if (!winograd && !doubles(use)) {
+  if (tile == 0) {
     return pack<S>(weight, from, to, taps, from_stride, to_stride, reverse, packed);
   }
   C* scratch = reinterpret_cast<C*>(thread_scratch(from * to * sizeof(C)));
   const auto points = [&](const auto& transform) {
     pack_points<S>(transform, weight, from, to, from_stride, to_stride, reverse, scratch, packed);
   };
-  if (!doubles(use)) return points(kWeightTransform);
-  winograd ? points(UpWeights<4>().rows) : points(UpWeights<2>().rows);
+  if (doubles(use)) return tile == 4 ? points(UpWeights<4>().rows) : points(UpWeights<2>().rows);
+  tile == 4 ? points(Transform<4>::weights) : points(Transform<2>::weights);
 }
 
 template <class S>
 void modulated_conv2d(const ModulatedConv<S>& layer, const ModulatedConvOutputs<S>& out,
                       std::int64_t n, std::int64_t begin, std::int64_t end) {
-  if (layer.up && layer.winograd) return forward<S, WinogradUp<S, 4>>(layer, out, n, begin, end);
+  if (layer.up && layer.tile == 4) return forward<S, WinogradUp<S, 4>>(layer, out, n, begin, end);
   if (layer.up) return forward<S, WinogradUp<S, 2>>(layer, out, n, begin, end);
-  if (layer.winograd) return forward<S, Tiled<S, Winograd>>(layer, out, n, begin, end);
+  if (layer.tile == 4) return forward<S, Tiled<S, Winograd<4>>>(layer, out, n, begin, end);
+  if (layer.tile == 2) return forward<S, Tiled<S, Winograd<2>>>(layer, out, n, begin, end);
   forward<S, Direct<S>>(layer, out, n, begin, end);
 }
 
 template <class S>
 void modulated_conv2d_backward(const ModulatedConv<S>& layer, const ModulatedConvGradients<S>& out,
                                std::int64_t n, std::int64_t begin, std::int64_t end) {
-  if (layer.up && layer.winograd)
+  if (layer.up && layer.tile == 4)
     return backward<S, Tiled<S, WinogradUpGradient<4>>>(layer, out, n, begin, end);
   if (layer.up) return backward<S, Tiled<S, WinogradUpGradient<2>>>(layer, out, n, begin, end);
-  if (layer.winograd) return backward<S, Tiled<S, Winograd>>(layer, out, n, begin, end);
+  if (layer.tile == 4) return backward<S, Tiled<S, Winograd<4>>>(layer, out, n, begin, end);
+  if (layer.tile == 2) return backward<S, Tiled<S, Winograd<2>>>(layer, out, n, begin, end);
   backward<S, Direct<S>>(layer, out, n, begin, end);
 }
 
