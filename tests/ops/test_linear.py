@@ -1,11 +1,10 @@
-"""Frozen linear layers and convolutions: the kernels against loops and PyTorch's own operators."""
+"""Frozen linear layers and attention: the kernels against loops and PyTorch's own operators."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional as F
 
 from styleclip_rt import ops
 from styleclip_rt.ops import _library
@@ -113,23 +112,6 @@ def test_autocast_narrows_only_products() -> None:
     expected = x.detach().double() @ weight.double().t() + bias.double()
     assert_near(found.detach(), expected, torch.bfloat16)
     assert_near(grad.bfloat16(), expected @ weight.double(), torch.bfloat16)
-
-
-@pytest.mark.parametrize("size", [(16, 17), (5, 4)])
-@pytest.mark.parametrize("dtype", BOUNDS)
-def test_conv2d_is_a_convolution(dtype: torch.dtype, size: tuple[int, int]) -> None:
-    torch.manual_seed(0)
-    x = torch.randn(2, 20, *size).to(dtype, memory_format=torch.channels_last)
-    weight, factor, bias = torch.randn(18, 20, 3, 3) / 13, torch.rand(18), torch.randn(18)
-    side = torch.promote_types(dtype, torch.float32)
-    exact = F.conv2d(x.double(), weight.double(), padding=1)
-    scaled = exact * factor.double()[:, None, None] + bias.double()[:, None, None]
-    # As of layers with Winograd's transforms in general; see KERNELS.md.
-    bound = 2e-2 if dtype is torch.bfloat16 else 2e-6
-    for sides, expected in (((), exact), ((factor.to(side), bias.to(side)), scaled)):
-        found = ops.conv2d(x, weight.to(side), *sides)
-        assert found.dtype == dtype
-        assert (found.double() - expected).norm() < bound * expected.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -40,13 +40,10 @@ class ArcFaceConfig:
 
 
 class PReLU(nn.PReLU):
-    """`torch.nn.PReLU`, whose gradient is slow in bfloat16, in other words there."""
+    """`torch.nn.PReLU` by `ops.prelu`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype is not torch.bfloat16:
-            return super().forward(x)
-        positive = torch.relu(x)
-        return positive + self.weight.to(x.dtype)[:, None, None] * (x - positive)
+        return ops.prelu(x, self.weight)
 
 
 class SqueezeExcite(nn.Module):
@@ -90,11 +87,16 @@ class ResidualUnit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.prelu(ops.conv2d(self.norm1(x), self.conv1.weight))
-        if self.stride == 1 and not self.training:
-            y = ops.conv2d(y, self.conv2.weight, *_affine(self.norm2))
+        if self.training:
+            y = self.norm2(self.conv2(self.prelu(self.conv1(self.norm1(x)))))
         else:
-            y = self.norm2(self.conv2(y))
+            scale, shift = _affine(self.norm1)
+            y = ops.conv2d(x, self.conv1.weight, scale=scale, shift=shift)
+            if self.stride == 1:
+                factor, bias = _affine(self.norm2)
+                y = ops.conv2d(y, self.conv2.weight, factor, bias, slope=self.prelu.weight)
+            else:
+                y = self.norm2(self.conv2(self.prelu(y)))
         out: Tensor = self.gate(y) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
         return out
 

@@ -7,6 +7,7 @@ from styleclip_rt.ops.conv2d import conv2d
 from styleclip_rt.ops.idwt2d import haar_idwt2d
 from styleclip_rt.ops.linear import linear
 from styleclip_rt.ops.modulated_conv2d import modulated_conv2d
+from styleclip_rt.ops.prelu import prelu
 from styleclip_rt.ops.reference import demodulation, resample_kernel
 from styleclip_rt.ops.separable_conv2d import separable_conv2d
 from styleclip_rt.ops.upfirdn2d import upfirdn2d
@@ -19,6 +20,7 @@ __all__ = [
     "haar_idwt2d",
     "linear",
     "modulated_conv2d",
+    "prelu",
     "resample_kernel",
     "separable_conv2d",
     "standard_ops",

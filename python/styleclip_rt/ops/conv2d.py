@@ -1,39 +1,56 @@
-"""Plain 3x3 convolutions whose weights are frozen."""
+"""Plain 3x3 convolutions whose weights are frozen, with the norms and the PReLU around them."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from styleclip_rt.ops import _library
 from styleclip_rt.ops.linear import narrows
-from styleclip_rt.ops.modulated_conv2d import compiled, modulated_conv2d
+from styleclip_rt.ops.prelu import prelu
 
+_KERNELS = _library.devices("conv2d") & {"cpu"}
 _WINOGRAD_PIXELS = 256
 
 
 def conv2d(
-    x: Tensor, weight: Tensor, factor: Tensor | None = None, bias: Tensor | None = None
+    x: Tensor,
+    weight: Tensor,
+    factor: Tensor | None = None,
+    bias: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    slope: Tensor | None = None,
 ) -> Tensor:
-    """``factor * conv(x, weight) + bias``, stride 1 and "same" padding.
+    """``factor * conv(prelu(scale * x + shift, slope), weight) + bias``, stride 1, "same" padding.
 
-    With frozen weights, and where it is faster than PyTorch's own convolution, this is
-    `modulated_conv2d` without a style: images that Winograd's transform serves, and bfloat16 on a
-    CPU, where PyTorch would round and lay out the weight anew in every call.
+    With frozen weights, and where it is faster than PyTorch's own convolution, all of this is one
+    pass over the image: images that Winograd's transform serves, and bfloat16 on a CPU, where
+    PyTorch would round and lay out the weight anew in every call.
 
     Args:
         x: ``[N, I, H, W]``; fastest in channels-last layout.
         weight: ``[O, I, 3, 3]``.
         factor, bias: ``[O]``.
+        scale, shift: ``[I]``; the border that the convolution sees is zero all the same.
+        slope: ``[I]``, of what is negative before the convolution.
 
     Returns:
         ``[N, O, H, W]`` in the dtype of ``x``, or autocast's.
+
+    Raises:
+        ValueError, TypeError: shapes or dtypes that do not fit (compiled op).
     """
     worthwhile = x.shape[2] * x.shape[3] >= _WINOGRAD_PIXELS or narrows(x)
-    if worthwhile and x.device.type == "cpu" and not weight.requires_grad and compiled(x):
-        batch = x.shape[0]
-        style = torch.ones(batch, x.shape[1], device=x.device)
-        wide_factor = None if factor is None else factor.expand(batch, -1)
-        return modulated_conv2d(x, weight, style, wide_factor, bias=bias)[0]
-    y = F.conv2d(x, weight, padding=1)
+    if worthwhile and not weight.requires_grad and _library.serves(_KERNELS, x):
+        y: Tensor = torch.ops.styleclip_rt.conv2d(x, weight, scale, shift, slope, factor, bias)
+        return y
+    x = _affine(x, scale, shift)
+    if slope is not None:
+        x = prelu(x, slope)
+    return _affine(F.conv2d(x, weight, padding=1), factor, bias)
+
+
+def _affine(x: Tensor, factor: Tensor | None, bias: Tensor | None) -> Tensor:
     if factor is not None:
-        y = y * factor[:, None, None]
-    return y if bias is None else y + bias[:, None, None]
+        x = x * factor[:, None, None]
+    return x if bias is None else x + bias[:, None, None]
