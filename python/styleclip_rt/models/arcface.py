@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from styleclip_rt import ops
 from styleclip_rt.models.face_crop import FFHQ_FACE, FaceCrop, crop_face
-from styleclip_rt.models.linear import Linear, unit_vectors
+from styleclip_rt.models.linear import unit_vectors
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,15 @@ class PReLU(nn.PReLU):
 
 
 class SqueezeExcite(nn.Module):
-    """Gates each channel by what the whole image shows."""
+    """Gates each channel by what the whole image shows, and adds the shortcut."""
 
     def __init__(self, width: int, reduction: int) -> None:
         super().__init__()
-        self.squeeze = Linear(width, width // reduction, bias=False)
-        self.excite = Linear(width // reduction, width, bias=False)
+        self.squeeze = nn.Linear(width, width // reduction, bias=False)
+        self.excite = nn.Linear(width // reduction, width, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.excite(torch.relu(self.squeeze(x.mean(dim=(2, 3))))))
-        return x * gate[:, :, None, None]
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        return ops.squeeze_excite(x, shortcut, self.squeeze.weight, self.excite.weight)
 
 
 def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -77,9 +76,7 @@ class ResidualUnit(nn.Module):
         self.prelu = PReLU(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
-        self.gate = (
-            SqueezeExcite(width, config.reduction) if config.squeeze_excite else nn.Identity()
-        )
+        self.gate = SqueezeExcite(width, config.reduction) if config.squeeze_excite else None
         self.shortcut = (
             nn.Identity()
             if inputs == width
@@ -97,7 +94,8 @@ class ResidualUnit(nn.Module):
                 y = ops.conv2d(y, self.conv2.weight, factor, bias, slope=self.prelu.weight)
             else:
                 y = self.norm2(self.conv2(self.prelu(y)))
-        out: Tensor = self.gate(y) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
+        shortcut = self.shortcut(x[:, :, :: self.stride, :: self.stride])
+        out: Tensor = y + shortcut if self.gate is None else self.gate(y, shortcut)
         return out
 
 

@@ -10,6 +10,7 @@ from styleclip_rt.ops.modulated_conv2d import modulated_conv2d
 from styleclip_rt.ops.prelu import prelu
 from styleclip_rt.ops.reference import demodulation, resample_kernel
 from styleclip_rt.ops.separable_conv2d import separable_conv2d
+from styleclip_rt.ops.squeeze_excite import squeeze_excite
 from styleclip_rt.ops.upfirdn2d import upfirdn2d
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "prelu",
     "resample_kernel",
     "separable_conv2d",
+    "squeeze_excite",
     "standard_ops",
     "upfirdn2d",
 ]
