@@ -1,4 +1,4 @@
-// Compiled once for each instruction set; see isa.h. Mostly plain loops that the compiler vectorises.
+// Compiled once for each instruction set; see isa.h. Mostly loops that the compiler vectorises.
 #include "pixelwise_isa.h"
 
 #include "haar.h"
