@@ -53,7 +53,7 @@ def test_prompt_mapper_moves_only_its_rows_and_treats_faces_alone() -> None:
         False,
     ]
     alone = torch.cat([mapper(w_plus[i : i + 1], text[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(alone, offset)
+    torch.testing.assert_close(alone, offset, rtol=1e-5, atol=1e-4)
 
 
 def test_prompts_of_training_get_their_direction_and_others_a_mixture() -> None:
@@ -73,6 +73,20 @@ def test_a_mapper_keeps_some_of_its_prompts_as_they_were() -> None:
     expected = mapper(w_plus, torch.eye(8)[[2, 0]])
     expected[1] *= 1.25
     torch.testing.assert_close(kept(w_plus, torch.eye(8)[[2, 0]]), expected)
+
+
+def test_a_mapper_learns_more_prompts_and_keeps_its_own() -> None:
+    mapper, w_plus, texts = prompt_mapper(), torch.randn(2, 6, 16), torch.eye(8)
+    direction, basis, slopes = torch.randn(1, 2, 16), torch.randn(3, 2, 16), torch.randn(1, 3, 4)
+    more = mapper.adding(["new"], texts[5:6], direction, basis, slopes)
+    assert more.config.prompts == (*mapper.config.prompts, "new")
+    torch.testing.assert_close(more(w_plus, texts[[0, 2]]), mapper(w_plus, texts[[0, 2]]))
+    offset = more(w_plus, texts[[5, 5]])[:, [2, 4]]
+    bent = torch.einsum("nf,rf,rld->nld", mapper.face(w_plus), slopes[0], basis)
+    # All but what the network says of no prompt at all.
+    told = more.network(torch.cat((mapper.face(w_plus), torch.zeros(2, 3), torch.ones(2, 1)), 1))
+    network = torch.einsum("nr,rld->nld", told, more.basis)
+    torch.testing.assert_close(offset, direction + bent + network)
 
 
 @pytest.mark.parametrize(

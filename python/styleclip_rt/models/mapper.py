@@ -137,12 +137,13 @@ class PromptMapperConfig:
 class PromptMapper(nn.Module):
     """One mapper for several prompts, conditioned on the text embedding.
 
-    offset = strength * (sum_i share_i * direction_i + network(face, share) * basis), where the
-    shares say how near the text is to each prompt of training, and the strength is the mean, by
-    share, of what each prompt needs. A prompt of training gets its own direction, and one that was
-    never seen a mixture of those that it resembles. A direction for all faces cannot
-    fit one face's accidents, which is how an edit in w+ comes to melt; the network adds what
-    depends on the face.
+    offset = strength * (sum_i share_i * direction_i + mixture * basis), where
+    mixture = network(face, share) + sum_i share_i * slopes_i * face. The shares say how near the
+    text is to each prompt of training; the strength is the mean, by share, of what each prompt
+    needs. A prompt of training gets its own direction, and one that was never seen a mixture of
+    those that it resembles. A direction for all faces cannot fit one face's accidents, which is how
+    an edit in w+ comes to melt; the mixture adds what depends on the face. Its slopes are not
+    trained with the rest but fitted (`training.mapper_fit`).
     """
 
     def __init__(self, config: PromptMapperConfig) -> None:
@@ -157,6 +158,7 @@ class PromptMapper(nn.Module):
         self.face_axes = nn.Buffer(torch.zeros(config.face_dim, dim))
         self.directions = nn.Parameter(torch.zeros(count, rows, dim))
         self.basis = nn.Parameter(torch.zeros(config.rank, rows, dim))
+        self.slopes = nn.Buffer(torch.zeros(count, config.rank, config.face_dim))
         self.network = nn.Sequential(
             nn.Linear(config.face_dim + count, config.hidden),
             nn.LeakyReLU(LEAK),
@@ -164,6 +166,11 @@ class PromptMapper(nn.Module):
             nn.LeakyReLU(LEAK),
             nn.Linear(config.hidden, config.rank),
         )
+
+    def face(self, w_plus: Tensor) -> Tensor:
+        """w+ [N, n_latent, latent_dim] -> what it sees of the face: [N, face_dim] principal
+        components of the mean w, in standard deviations."""
+        return (w_plus.mean(dim=1) - self.face_mean) @ self.face_axes.T
 
     def shares(self, text: Tensor) -> Tensor:
         """Unit text embeddings [N, text_dim] -> how near each is to each prompt, [N, prompts],
@@ -173,11 +180,13 @@ class PromptMapper(nn.Module):
     def forward(self, w_plus: Tensor, text: Tensor) -> Tensor:
         """w+ [N, n_latent, latent_dim] and unit text embeddings [N, text_dim] -> offset of w+."""
         share = self.shares(text)
-        face = (w_plus.mean(dim=1) - self.face_mean) @ self.face_axes.T
-        mixture = torch.cat((share, self.network(torch.cat((face, share), dim=1))), dim=1)
-        mixture = mixture * (share @ self.strengths)[:, None]
+        face = self.face(w_plus)
+        slopes = (share @ self.slopes.flatten(1)).view(-1, *self.slopes.shape[1:])
+        mixture = self.network(torch.cat((face, share), dim=1)) + (slopes @ face[..., None])[..., 0]
+        strength = (share @ self.strengths)[:, None]
         every = torch.cat((self.directions, self.basis)).flatten(1)
-        moves = (mixture @ every).view(-1, len(self.config.rows), self.config.latent_dim)
+        moves = (strength * torch.cat((share, mixture), dim=1)) @ every
+        moves = moves.view(-1, len(self.config.rows), self.config.latent_dim)
         return torch.zeros_like(w_plus).index_copy(1, self.rows, moves)
 
     @torch.no_grad()
@@ -196,7 +205,47 @@ class PromptMapper(nn.Module):
             "texts": self.texts[kept],
             "strengths": self.strengths[kept] * self.strengths.new_tensor(strengths),
             "directions": self.directions[kept],
+            "slopes": self.slopes[kept],
         }
         state["network.0.weight"] = state["network.0.weight"][:, columns]
+        mapper.load_state_dict(state)
+        return mapper
+
+    @torch.no_grad()
+    def adding(
+        self,
+        prompts: Sequence[str],
+        texts: Tensor,
+        directions: Tensor,
+        basis: Tensor,
+        slopes: Tensor,
+    ) -> "PromptMapper":
+        """A mapper that serves more prompts, and its own as before (but for their shares of a text,
+        which new prompts take their part of).
+
+        Args:
+            prompts: K new ones.
+            texts: their unit embeddings [K, text_dim].
+            directions: [K, rows, latent_dim].
+            basis: [R, rows, latent_dim], of which only the slopes make use.
+            slopes: [K, R, face_dim].
+        """
+        old, new = self.config.rank, basis.shape[0]
+        config = replace(
+            self.config, prompts=(*self.config.prompts, *prompts), rank=self.config.rank + new
+        )
+        state = {
+            name: torch.zeros_like(value)
+            for name, value in PromptMapper(config).state_dict().items()
+        }
+        for name, value in self.state_dict().items():
+            state[name][tuple(slice(size) for size in value.shape)] = value
+        count = len(prompts)
+        state["texts"][-count:] = texts
+        state["strengths"][-count:] = 1
+        state["directions"][-count:] = directions
+        state["basis"][old:] = basis
+        state["slopes"][-count:, old:] = slopes
+        mapper = PromptMapper(config)
         mapper.load_state_dict(state)
         return mapper

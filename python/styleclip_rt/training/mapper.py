@@ -29,20 +29,20 @@ from styleclip_rt.edit_settings import (
 from styleclip_rt.edit_step import EditStep, Targets
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.fingerprint import fingerprint
-from styleclip_rt.latents import Generator, fold, rows_of, unfold
+from styleclip_rt.latents import fold, rows_of, unfold
 from styleclip_rt.losses import Preservation
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.training.latent_dataset import LatentDataset
 from styleclip_rt.training.painted_looks import Painted, PaintedLooks
+from styleclip_rt.training.style_units import StyleStatistics, StyleUnits, style_lifts
 from styleclip_rt.training.teachers import Teachers
 from styleclip_rt.views import random_views
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
-STATISTICS = 4096
 LEAD_FACES = 256
 
 
@@ -105,77 +105,6 @@ class MapperSettings:
         for name in ("l2", "paint"):
             if not getattr(self, name) >= 0:
                 raise StyleClipError(f"{name} must not be negative, but is {getattr(self, name)}.")
-
-
-class StyleUnits(nn.Module):
-    """Lets directions of w+ be learnt in the generator's own units.
-
-    Adam moves every number by about the same amount a step, so what the numbers stand for decides
-    what is learnt first. Here they are, for each direction, a move of w that all rows share, in
-    principal components, and then a move of every style channel, each in standard deviations.
-    Wu et al. 2021 (StyleSpace) show that single channels are what disentangles best.
-    """
-
-    def __init__(self, axes: Tensor, lifts: list[Tensor]) -> None:
-        """axes [latent_dim, latent_dim]; lifts: for each row [channels of that row, latent_dim]."""
-        super().__init__()
-        self.axes = nn.Buffer(axes, persistent=False)
-        self.widths = [lift.shape[0] for lift in lifts]
-        for i, lift in enumerate(lifts):
-            self.register_buffer(f"lift{i}", lift, persistent=False)
-
-    @property
-    def width(self) -> int:
-        """Numbers that make up one direction."""
-        return self.axes.shape[0] + sum(self.widths)
-
-    def forward(self, units: Tensor) -> Tensor:
-        """[M, width] -> [M, rows, latent_dim]."""
-        shared, *parts = torch.split(units, [self.axes.shape[0], *self.widths], dim=1)
-        moves = [part @ getattr(self, f"lift{i}") for i, part in enumerate(parts)]
-        return (shared @ self.axes)[:, None] + torch.stack(moves, dim=1)
-
-
-@dataclass(frozen=True)
-class _Statistics:
-    """How w and the styles of a generator vary.
-
-    mean [latent_dim]; axes [latent_dim, latent_dim], row i principal axis i of w times its standard
-    deviation, largest first; deviations, of each style [channels].
-    """
-
-    mean: Tensor
-    axes: Tensor
-    deviations: list[Tensor]
-
-    @classmethod
-    @torch.no_grad()
-    def of(cls, generator: Generator) -> "_Statistics":
-        random_ = torch.Generator().manual_seed(0)
-        z = torch.randn(STATISTICS, generator.latent_dim, generator=random_)
-        w = generator.mapping(z.to(generator.mean_latent.device))
-        variance, vectors = torch.linalg.eigh(torch.cov(w.T.double()))
-        axes = (vectors * variance.clamp_min(1e-12).sqrt()).T.flip(0).float()
-        styles = generator.styles(w[:, None].expand(-1, generator.n_latent, -1))
-        return cls(w.mean(dim=0), axes, [s.std(dim=0).clamp_min(1e-6) for s in styles])
-
-
-@torch.no_grad()
-def _lifts(generator: Generator, rows: list[int], deviations: list[Tensor]) -> list[Tensor]:
-    """For each row, the moves of w [channels, latent_dim] that move its style channels by one
-    standard deviation each (as nearly as its affine layers can, by their pseudo-inverse)."""
-    dim, count = generator.latent_dim, generator.n_latent
-    probe = torch.eye(dim, device=generator.mean_latent.device)[:, None].expand(-1, count, -1)
-    origin = generator.styles(torch.zeros_like(probe[:1]))
-    responses = [at - zero for at, zero in zip(generator.styles(probe), origin, strict=True)]
-    lifts = []
-    for row in rows:
-        mine = [i for i, fed_by in enumerate(generator.style_rows) if fed_by == row]
-        response = torch.cat([responses[i] for i in mine], dim=1).double()
-        inverse = torch.linalg.pinv(response, rtol=1e-3)
-        deviation = torch.cat([deviations[i] for i in mine]).double()
-        lifts.append((deviation[:, None] * inverse).float())
-    return lifts
 
 
 class MapperTrainer:
@@ -242,7 +171,7 @@ class MapperTrainer:
             if teachers is None:
                 raise StyleClipError("painting needs the teachers that find what to paint over.")
             self.painter = PaintedLooks(self.generator, teachers, settings.prompts)
-        self._statistics = _Statistics.of(self.generator)
+        self._statistics = StyleStatistics.of(self.generator)
         self.mapper = self._new_mapper()
         self.optimiser = torch.optim.Adam(self._groups(), betas=(0.9, 0.99))
         self.model: nn.Module = self.mapper
@@ -275,7 +204,7 @@ class MapperTrainer:
             mapper.face_axes.copy_(axes / axes.square().sum(dim=1, keepdim=True))
         units = StyleUnits(
             statistics.axes.cpu(),
-            [lift.cpu() for lift in _lifts(self.generator, rows, statistics.deviations)],
+            [lift.cpu() for lift in style_lifts(self.generator, rows, statistics.deviations)],
         )
         starts = {
             "directions": self._leads(units),

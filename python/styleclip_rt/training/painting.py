@@ -74,6 +74,25 @@ def _colour(rng: Random, lch: tuple[Range, Range, Range]) -> Tensor:
     return torch.tensor([lightness, chroma * np.cos(angle), chroma * np.sin(angle)]).float()
 
 
+def nearest_hair(look: str, colour: Tensor) -> Tensor:
+    """The colour [3] in OKLab of the middle half of a hair colour's range that is nearest to one.
+
+    Raises:
+        StyleClipError: `look` is no hair colour.
+    """
+    if look not in _HAIR:
+        raise StyleClipError(f"{look!r} is no hair colour; choose one of {', '.join(_HAIR)}.")
+    ranges = [(low + (high - low) / 4, high - (high - low) / 4) for low, high in _HAIR[look]]
+    (darkest, lightest), (palest, fullest), (first, last) = ranges
+    hue = np.rad2deg(np.arctan2(float(colour[2]), float(colour[1])))
+    # The turn of the circle that lies nearest to the range.
+    hue += 360 * round(((first + last) / 2 - hue) / 360)
+    angle = np.deg2rad(np.clip(hue, first, last))
+    chroma = np.clip(float(colour[1:].norm()), palest, fullest)
+    light = np.clip(float(colour[0]), darkest, lightest)
+    return torch.tensor([light, chroma * np.cos(angle), chroma * np.sin(angle)]).float()
+
+
 def _soft(mask: Tensor, sigma: float) -> Tensor:
     """The mask blurred by `sigma` of a 256 px image's pixels."""
     return blur(mask, sigma * mask.shape[-1] / 256)
