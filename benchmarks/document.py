@@ -206,7 +206,7 @@ its gradient.
 
 {case_table([c for c, op in zip(cases, is_op, strict=True) if not op], peaks)}
 Peak resident memory of a process that takes two editing steps at 1024 px with StyleGAN2, ViT-B/32
-and IR-SE50:
+and IR-SE50, the median of three:
 
 {table(memory, ("", "peak"))}
 ## How time grows
