@@ -25,7 +25,7 @@ lint: $(VENV)/.extras $(VENV)/.package
 	$(VENV)/bin/mypy -p styleclip_rt
 	find csrc examples/cpp -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
 
-# Nothing else should run beside it. Takes a quarter of an hour, and goes on where it was stopped.
+# Nothing else should run beside it. Takes twenty-five minutes, and goes on where it was stopped.
 benchmark: $(VENV)/.bench $(VENV)/.package
 	$(VENV)/bin/python -m benchmarks.report
 
