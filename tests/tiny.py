@@ -60,5 +60,6 @@ def tiny_prompt_mapper(bundle: Bundle, prompts: tuple[str, ...]) -> PromptMapper
         for tensor in (*mapper.parameters(), *mapper.buffers()):
             if tensor.is_floating_point():
                 tensor.normal_()
+        mapper.strengths.uniform_(0.5, 1.5)
         mapper.texts.copy_(bundle.clip.encode_text(tokenize(prompts)))
     return mapper.eval().requires_grad_(False)

@@ -64,8 +64,8 @@ def test_a_program_without_python_draws_the_same(draw: Path, tmp_path: Path) -> 
     mapper_file.save(tiny_prompt_mapper(bundle, ("red hair", "old")), look, mapper_file.Origin())
     network = build(bundle, "mapper_synthesis", str(look))
     export_torchscript(network, bundle.name, files[0], fused=True)
-    assert run(draw, _library.PATH, *files, 0.5, 1).returncode == 0
-    edited = network.module(latent, torch.full((1,), 0.5), torch.tensor([1]))
+    assert run(draw, _library.PATH, *files, 1.5, 1).returncode == 0
+    edited = network.module(latent, torch.full((1,), 1.5), torch.tensor([1]))
     expected = np.asarray(to_pil(edited[0] * 0.5 + 0.5), np.int16)
     assert np.abs(np.asarray(Image.open(files[2]), np.int16) - expected).max() <= 1
     assert np.abs(found - expected).max() > 5
