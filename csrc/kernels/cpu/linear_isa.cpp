@@ -13,21 +13,16 @@ constexpr std::int64_t kRowsAtOnce = 8 * kMaxPixels;
 
 typedef std::uint16_t U16x32 __attribute__((vector_size(64)));
 
-template <int... lane>
-struct Lanes {};
-constexpr Lanes<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> kLanes;
-
 // Lanes of 32-bit numbers whose 16 rows are turned into columns: blocks of `distance` rows and
 // lanes change places across the diagonal, for halving distances.
-template <int distance, int... lane>
-STYLECLIP_INLINE void exchange(U32x16* rows, Lanes<lane...> all) {
+template <int distance, class All>
+STYLECLIP_INLINE void exchange(U32x16* rows, All all) {
 #pragma GCC unroll 16
   for (int r = 0; r < 16; ++r) {
     if (r & distance) continue;
     const U32x16 a = rows[r], b = rows[r + distance];
-    rows[r] = __builtin_shufflevector(a, b, (lane & distance ? 16 + lane - distance : lane)...);
-    rows[r + distance] =
-        __builtin_shufflevector(a, b, (lane & distance ? 16 + lane : lane + distance)...);
+    rows[r] = even_pieces<distance>(a, b, all);
+    rows[r + distance] = odd_pieces<distance>(a, b, all);
   }
   if constexpr (distance > 1) exchange<distance / 2>(rows, all);
 }
@@ -67,7 +62,7 @@ void pack_transposed(const char* weight, const Sizes<S>& in, const Sizes<S>& out
     static_assert(OB == 32 && block == 32);
     constexpr std::int64_t bytes = 32 * 32 * sizeof(Element);
     for (std::int64_t b = 0; b < in.blocks; ++b) {
-      turn_pairs(weight + (b * out.blocks + ob) * bytes, packed + b * bytes, kLanes);
+      turn_pairs(weight + (b * out.blocks + ob) * bytes, packed + b * bytes, kLanes16);
     }
   } else {
     const Element* from = reinterpret_cast<const Element*>(weight);

@@ -113,38 +113,38 @@ STYLECLIP_INLINE C sum(Vec<C> v) {
   }
 }
 
-// The sum of each of `lanes` vectors, as one vector; overwrites them.
-STYLECLIP_INLINE Vec<float> lane_sums(Vec<float> v[16]) {
+// 0, 1, 2, ... up to the number of a vector's lanes.
+template <int... lane>
+struct Lanes {};
+constexpr Lanes<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> kLanes16;
+constexpr Lanes<0, 1, 2, 3, 4, 5, 6, 7> kLanes8;
+
+// Of two rows of lanes, parted into pieces of `distance`, the even pieces and the odd ones, those
+// of the first row and of the second by turns: what makes rows columns, and adds up lanes.
+template <int distance, class V, int... lane>
+STYLECLIP_INLINE V even_pieces(V a, V b, Lanes<lane...>) {
+  constexpr int count = sizeof...(lane);
+  return __builtin_shufflevector(a, b, (lane & distance ? count + lane - distance : lane)...);
+}
+template <int distance, class V, int... lane>
+STYLECLIP_INLINE V odd_pieces(V a, V b, Lanes<lane...>) {
+  constexpr int count = sizeof...(lane);
+  return __builtin_shufflevector(a, b, (lane & distance ? count + lane : lane + distance)...);
+}
+
+template <int distance, class V, class All>
+STYLECLIP_INLINE V lane_sums_from(V* v, All all) {
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) {
-    const Vec<float> a = v[i], b = v[i + 8];
-    v[i] =
-        __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-        __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  for (int i = 0; i < distance; ++i) {
+    const V a = v[i], b = v[i + distance];
+    v[i] = even_pieces<distance>(a, b, all) + odd_pieces<distance>(a, b, all);
   }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    const Vec<float> a = v[i], b = v[i + 4];
-    v[i] =
-        __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
-        __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
-  }
-#pragma GCC unroll 2
-  for (int i = 0; i < 2; ++i) {
-    const Vec<float> a = v[i], b = v[i + 2];
-    v[i] =
-        __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
-        __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-  }
-  const Vec<float> a = v[0], b = v[1];
-  return __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
-         __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+  if constexpr (distance > 1) return lane_sums_from<distance / 2>(v, all);
+  return v[0];
 }
-STYLECLIP_INLINE Vec<double> lane_sums(Vec<double> v[8]) {
-  Vec<double> sums;
-  for (int i = 0; i < 8; ++i) sums[i] = sum<double>(v[i]);
-  return sums;
-}
+// The sum of each of `lanes` vectors, as one vector; overwrites them.
+STYLECLIP_INLINE Vec<float> lane_sums(Vec<float>* v) { return lane_sums_from<8>(v, kLanes16); }
+STYLECLIP_INLINE Vec<double> lane_sums(Vec<double>* v) { return lane_sums_from<4>(v, kLanes8); }
 
 }  // namespace
 }  // namespace STYLECLIP_ISA
