@@ -50,6 +50,19 @@ inline at::Tensor wide_side(const OptionalTensor& side, at::ScalarType type) {
   return given(side) ? side->to(wide(type)).contiguous() : at::Tensor();
 }
 
+// Calls run(S()) for the type S of activations on a CPU.
+template <class Run>
+auto with_type(const at::Tensor& x, const Run& run) {
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return run(float());
+    case at::kDouble:
+      return run(double());
+    default:
+      return run(BFloat16());
+  }
+}
+
 // A limit as activations of type S hold it: a clamped sample equals it, and so gets no gradient.
 template <class S>
 auto limit(std::optional<double> clamp) {

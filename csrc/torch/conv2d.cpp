@@ -6,7 +6,6 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/where.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "checks.h"
+#include "composite_gradients.h"
 #include "kernels/cpu/bands.h"
 #include "packed_weight.h"
 #include "parallel.h"
@@ -87,19 +87,6 @@ struct Prepared {
   }
 };
 
-// Calls run(S()) for the type S of an image.
-template <class Run>
-void typed(const Tensor& image, const Run& run) {
-  switch (image.scalar_type()) {
-    case at::kFloat:
-      return run(float());
-    case at::kDouble:
-      return run(double());
-    default:
-      return run(styleclip::BFloat16());
-  }
-}
-
 template <class Run>
 void in_bands(const Tensor& image, const Run& run) {
   const styleclip::Bands bands(image.size(0), image.size(2), at::get_num_threads());
@@ -112,7 +99,7 @@ Tensor conv2d_cpu(const Tensor& x, STYLECLIP_SIDES) {
   const Tensor y = empty_image(x, weight.size(0));
   if (y.numel() == 0) return y;
   const Tensor from = x.contiguous(at::MemoryFormat::ChannelsLast);
-  typed(x, [&]<class S>(S) {
+  styleclip::with_type(x, [&]<class S>(S) {
     const Prepared<S> prepared(x, styleclip::PackedFor::forward, STYLECLIP_SIDE_ARGUMENTS);
     in_bands(x, [&](int64_t n, int64_t begin, int64_t end) {
       styleclip::conv2d(prepared.layer, static_cast<const S*>(from.const_data_ptr()),
@@ -139,7 +126,7 @@ Tensor conv2d_backward_cpu(const Tensor& grad, const OptionalTensor& x, STYLECLI
   if (grad_x.numel() == 0) return grad_x;
   const Tensor from = grad.contiguous(at::MemoryFormat::ChannelsLast);
   const Tensor seen = given(x) ? x->contiguous(at::MemoryFormat::ChannelsLast) : Tensor();
-  typed(grad, [&]<class S>(S) {
+  styleclip::with_type(grad, [&]<class S>(S) {
     const Prepared<S> prepared(grad, styleclip::PackedFor::backward, STYLECLIP_SIDE_ARGUMENTS);
     in_bands(grad, [&](int64_t n, int64_t begin, int64_t end) {
       styleclip::conv2d_backward(
@@ -224,24 +211,17 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
     for (size_t i = 0; i < saved.size(); ++i) {
       if (saved[i].defined() && context->needs_input_grad(edge++)) wanted.push_back(i);
     }
-    const bool again = at::GradMode::is_enabled();
-    if (!again && wanted == std::vector<size_t>{0}) {
+    if (!at::GradMode::is_enabled() && wanted == std::vector<size_t>{0}) {
       result[0] = run([&](STYLECLIP_SIDES) {
         return call_backward(grads[0], given(slope) ? OptionalTensor(saved[0]) : OptionalTensor(),
                              STYLECLIP_SIDE_ARGUMENTS);
       });
       return result;
     }
-    const at::AutoGradMode differentiable(true);
-    torch::autograd::variable_list inputs;
-    for (const size_t i : wanted) {
-      if (!again) saved[i] = saved[i].detach().requires_grad_();
-      inputs.push_back(saved[i]);
-    }
-    const Tensor y =
-        run([&](STYLECLIP_SIDES) { return composite(saved[0], STYLECLIP_SIDE_ARGUMENTS); });
-    const auto found = torch::autograd::grad({y}, inputs, {grads[0]}, again, again,
-                                             /*allow_unused=*/true);
+    const auto found = styleclip::composite_gradients(saved, wanted, grads, [&] {
+      return torch::autograd::variable_list{
+          run([&](STYLECLIP_SIDES) { return composite(saved[0], STYLECLIP_SIDE_ARGUMENTS); })};
+    });
     for (size_t i = 0; i < found.size(); ++i) result[wanted[i]] = found[i];
     return result;
   }

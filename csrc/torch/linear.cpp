@@ -67,16 +67,7 @@ Tensor linear_cpu(const Tensor& x, const Tensor& weight, const OptionalTensor& b
   if (x.size(-1) == 0) {
     return styleclip::given(bias) ? y.copy_(bias->to(y.scalar_type()).expand_as(y)) : y.zero_();
   }
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      run<float>(x, weight, bias, transposed, y);
-      break;
-    case at::kDouble:
-      run<double>(x, weight, bias, transposed, y);
-      break;
-    default:
-      run<styleclip::BFloat16>(x, weight, bias, transposed, y);
-  }
+  styleclip::with_type(x, [&]<class S>(S) { run<S>(x, weight, bias, transposed, y); });
   return y;
 }
 

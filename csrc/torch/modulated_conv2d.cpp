@@ -9,7 +9,6 @@
 #include <ATen/ops/leaky_relu.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -17,6 +16,7 @@
 #include <tuple>
 
 #include "checks.h"
+#include "composite_gradients.h"
 #include "kernels/cpu/bands.h"
 #include "packed_weight.h"
 #include "parallel.h"
@@ -205,16 +205,7 @@ std::tuple<Tensor, Tensor> modulated_conv2d_cpu(STYLECLIP_LAYER) {
   layer.check();
   auto [y, rgb] = empty_outputs(layer);
   if (y.numel() == 0) return {y, rgb};
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      run_forward<float>(layer, y, rgb);
-      break;
-    case at::kDouble:
-      run_forward<double>(layer, y, rgb);
-      break;
-    default:
-      run_forward<styleclip::BFloat16>(layer, y, rgb);
-  }
+  styleclip::with_type(x, [&, &y = y, &rgb = rgb]<class S>(S) { run_forward<S>(layer, y, rgb); });
   return {y, rgb};
 }
 
@@ -250,14 +241,8 @@ Gradients modulated_conv2d_backward_cpu(const OptionalTensor& grad_y,
                                         STYLECLIP_LAYER, bool need_x) {
   const Layer layer{STYLECLIP_LAYER_ARGUMENTS};
   check_gradients(layer, grad_y, grad_rgb, y);
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      return run_backward<float>(layer, y, grad_y, grad_rgb, need_x);
-    case at::kDouble:
-      return run_backward<double>(layer, y, grad_y, grad_rgb, need_x);
-    default:
-      return run_backward<styleclip::BFloat16>(layer, y, grad_y, grad_rgb, need_x);
-  }
+  return styleclip::with_type(
+      x, [&]<class S>(S) { return run_backward<S>(layer, y, grad_y, grad_rgb, need_x); });
 }
 
 // --- Meta ---
@@ -369,26 +354,16 @@ struct ModulatedConv2d : torch::autograd::Function<ModulatedConv2d> {
                                         [](const Tensor& tensor) { return tensor.defined(); });
       return context->needs_input_grad(before);
     };
-    const bool again = at::GradMode::is_enabled();
-    if (again || wanted(1) || wanted(4) || wanted(6) || wanted(7)) {
-      const at::AutoGradMode differentiable(true);
-      torch::autograd::variable_list inputs;
+    if (at::GradMode::is_enabled() || wanted(1) || wanted(4) || wanted(6) || wanted(7)) {
       std::vector<size_t> places;
       for (size_t i = 0; i < kTensors; ++i) {
-        if (!wanted(i)) continue;
-        if (!again) tensors[i] = tensors[i].detach().requires_grad_();
-        inputs.push_back(tensors[i]);
-        places.push_back(i);
+        if (wanted(i)) places.push_back(i);
       }
-      auto outputs = run([](STYLECLIP_LAYER) { return composite(STYLECLIP_LAYER_ARGUMENTS); });
-      torch::autograd::variable_list made, their_grads;
-      for (size_t i = 0; i < 2; ++i) {
-        if (!grads[i].defined()) continue;
-        made.push_back(outputs[i]);
-        their_grads.push_back(grads[i]);
-      }
-      const auto found =
-          torch::autograd::grad(made, inputs, their_grads, again, again, /*allow_unused=*/true);
+      const auto found = styleclip::composite_gradients(tensors, places, grads, [&] {
+        const auto outputs =
+            run([](STYLECLIP_LAYER) { return composite(STYLECLIP_LAYER_ARGUMENTS); });
+        return torch::autograd::variable_list(outputs.begin(), outputs.end());
+      });
       for (size_t i = 0; i < found.size(); ++i) result[places[i]] = found[i];
       return result;
     }

@@ -19,24 +19,12 @@ using styleclip::given;
 using styleclip::OptionalTensor;
 using styleclip::wide;
 using styleclip::wide_side;
+using styleclip::with_type;
 using MaybeDouble = std::optional<double>;
 
 template <class Signature>
 auto find(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
-}
-
-// Calls `run` with a null pointer of the element type.
-template <class Run>
-void with_type(const Tensor& x, const Run& run) {
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      return run(static_cast<float*>(nullptr));
-    case at::kDouble:
-      return run(static_cast<double*>(nullptr));
-    default:
-      return run(static_cast<styleclip::BFloat16*>(nullptr));
-  }
 }
 
 template <class S>
@@ -87,8 +75,7 @@ Tensor bias_act_cpu(const Tensor& x, const OptionalTensor& bias, double slope, d
   const auto format = format_of(x);
   const Tensor from = x.contiguous(format);
   const Tensor shift = wide_side(bias, x.scalar_type());
-  with_type(x, [&](auto* type) {
-    using S = std::remove_pointer_t<decltype(type)>;
+  with_type(x, [&]<class S>(S) {
     const auto a =
         bias_act_of<S>(x, shift, format == at::MemoryFormat::ChannelsLast, slope, gain, clamp);
     const int64_t row = a.inner == 1 ? a.channels : a.inner;
@@ -116,8 +103,7 @@ Tensor bias_act_backward_cpu(const Tensor& grad, const Tensor& y, double slope, 
   if (out.numel() == 0) return out;
   const auto format = format_of(y);
   const Tensor from = grad.to(y.scalar_type()).contiguous(format), made = y.contiguous(format);
-  with_type(y, [&](auto* type) {
-    using S = std::remove_pointer_t<decltype(type)>;
+  with_type(y, [&]<class S>(S) {
     const auto a =
         bias_act_of<S>(y, {}, format == at::MemoryFormat::ChannelsLast, slope, gain, clamp);
     const int64_t row = a.inner == 1 ? a.channels : a.inner;
@@ -237,8 +223,7 @@ Tensor upfirdn2d_cpu(const Tensor& x, const Tensor& kernel, int64_t up, int64_t 
   const Tensor from = x.contiguous(format);
   Tensor taps = kernel.to(wide(x.scalar_type())).mul(gain);
   taps = (flip ? taps : taps.flip({0, 1})).contiguous();
-  with_type(x, [&](auto* type) {
-    using S = std::remove_pointer_t<decltype(type)>;
+  with_type(x, [&]<class S>(S) {
     using C = typename styleclip::ComputeType<S>::type;
     const styleclip::Upfirdn2d<S> a{
         x.size(1),    x.size(2),    x.size(3),  y.size(2),  y.size(3),
@@ -333,8 +318,7 @@ Tensor haar(const Tensor& x, const Tensor& out, const Tensor& bands, bool invers
   const auto format = format_of(x);
   const bool last = format == at::MemoryFormat::ChannelsLast;
   const Tensor from = x.contiguous(format);
-  with_type(x, [&](auto* type) {
-    using S = std::remove_pointer_t<decltype(type)>;
+  with_type(x, [&]<class S>(S) {
     const styleclip::Haar<S> a{bands.size(1) / 4, bands.size(2), bands.size(3), last};
     const int64_t rows = bands.size(0) * bands.size(2);
     at::parallel_for(0, rows, grain(bands.size(1) * bands.size(3)),

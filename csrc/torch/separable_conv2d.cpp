@@ -9,7 +9,6 @@
 #include <ATen/ops/pixel_shuffle.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -17,6 +16,7 @@
 #include <tuple>
 
 #include "checks.h"
+#include "composite_gradients.h"
 #include "kernels/cpu/bands.h"
 #include "kernels/cpu/modulated_conv2d.h"
 #include "packed_weight.h"
@@ -164,16 +164,7 @@ Tensor separable_conv2d_cpu(const Tensor& x, const Tensor& style, const Optional
   layer.check(bias, noise);
   const Tensor y = empty_output(layer);
   if (y.numel() == 0) return y;
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      run_forward<float>(layer, bias, noise, y);
-      break;
-    case at::kDouble:
-      run_forward<double>(layer, bias, noise, y);
-      break;
-    default:
-      run_forward<styleclip::BFloat16>(layer, bias, noise, y);
-  }
+  styleclip::with_type(x, [&]<class S>(S) { run_forward<S>(layer, bias, noise, y); });
   return y;
 }
 
@@ -183,14 +174,8 @@ Gradients separable_conv2d_backward_cpu(const Tensor& grad, const Tensor& x, con
                                         double slope, bool need_x) {
   const Layer layer{x, style, up_style, depthwise, pointwise, slope};
   layer.check(grad, y);
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      return run_backward<float>(layer, grad, y, need_x);
-    case at::kDouble:
-      return run_backward<double>(layer, grad, y, need_x);
-    default:
-      return run_backward<styleclip::BFloat16>(layer, grad, y, need_x);
-  }
+  return styleclip::with_type(x,
+                              [&]<class S>(S) { return run_backward<S>(layer, grad, y, need_x); });
 }
 
 // --- Meta ---
@@ -298,19 +283,14 @@ struct SeparableConv2d : torch::autograd::Function<SeparableConv2d> {
                                         [](const Tensor& tensor) { return tensor.defined(); });
       return context->needs_input_grad(before);
     };
-    const bool again = at::GradMode::is_enabled();
-    if (again || wanted(3) || wanted(4) || wanted(5) || wanted(6)) {
-      const at::AutoGradMode differentiable(true);
-      torch::autograd::variable_list inputs;
+    if (at::GradMode::is_enabled() || wanted(3) || wanted(4) || wanted(5) || wanted(6)) {
       std::vector<size_t> places;
       for (size_t i = 0; i < kTensors; ++i) {
-        if (!wanted(i)) continue;
-        if (!again) tensors[i] = tensors[i].detach().requires_grad_();
-        inputs.push_back(tensors[i]);
-        places.push_back(i);
+        if (wanted(i)) places.push_back(i);
       }
-      const auto found = torch::autograd::grad({composite(tensors, slope)}, inputs, {grads[0]},
-                                               again, again, true);
+      const auto found = styleclip::composite_gradients(tensors, places, grads, [&] {
+        return torch::autograd::variable_list{composite(tensors, slope)};
+      });
       for (size_t i = 0; i < found.size(); ++i) result[places[i]] = found[i];
       return result;
     }

@@ -9,7 +9,6 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "checks.h"
+#include "composite_gradients.h"
 #include "parallel.h"
 
 namespace {
@@ -140,14 +140,7 @@ void run_backward(const Prepared<S>& prepared, const Tensor& pooled, Tensor& gra
 template <class Run>
 void prepare(const Tensor& x, const Tensor& other, const Tensor& squeeze, const Tensor& excite,
              const Run& run) {
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      return run(Prepared<float>(x, other, squeeze, excite));
-    case at::kDouble:
-      return run(Prepared<double>(x, other, squeeze, excite));
-    default:
-      return run(Prepared<styleclip::BFloat16>(x, other, squeeze, excite));
-  }
+  styleclip::with_type(x, [&]<class S>(S) { run(Prepared<S>(x, other, squeeze, excite)); });
 }
 
 std::tuple<Tensor, Tensor> squeeze_excite_cpu(const Tensor& x, const Tensor& shortcut,
@@ -247,21 +240,15 @@ struct SqueezeExcite : torch::autograd::Function<SqueezeExcite> {
       if (context->needs_input_grad(places[i])) wanted.push_back(i);
     }
     if (wanted.empty()) return result;
-    const bool again = at::GradMode::is_enabled();
-    if (!again && wanted == std::vector<size_t>{0}) {
+    if (!at::GradMode::is_enabled() && wanted == std::vector<size_t>{0}) {
       result[0] = call_backward(grad, saved[0], saved[3], saved[1], saved[2]);
       return result;
     }
-    const at::AutoGradMode differentiable(true);
-    torch::autograd::variable_list inputs;
-    for (const size_t i : wanted) {
-      if (!again) saved[i] = saved[i].detach().requires_grad_();
-      inputs.push_back(saved[i]);
-    }
-    // The shortcut has no part in these gradients.
-    const Tensor out = composite(saved[0], at::zeros({}, saved[0].options()), saved[1], saved[2]);
-    const auto found = torch::autograd::grad({out}, inputs, {grad}, again, again,
-                                             /*allow_unused=*/true);
+    const auto found = styleclip::composite_gradients(saved, wanted, grads, [&] {
+      // The shortcut has no part in these gradients.
+      const Tensor none = at::zeros({}, saved[0].options());
+      return torch::autograd::variable_list{composite(saved[0], none, saved[1], saved[2])};
+    });
     for (size_t i = 0; i < found.size(); ++i) result[places[wanted[i]]] = found[i];
     return result;
   }
