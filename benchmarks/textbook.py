@@ -63,7 +63,7 @@ class TextbookStyleGAN2(nn.Module):
     def __init__(self, model: StyleGAN2) -> None:
         super().__init__()
         self.model = model
-        self.kernel = nn.Buffer(4 * resample_kernel(model.constant.dtype), persistent=False)
+        self.kernel = nn.Buffer(4 * resample_kernel().to(model.constant), persistent=False)
 
     def synthesis(self, w_plus: Tensor) -> Tensor:
         """w+ [N, L, D] -> the image [N, 3, R, R], with the model's constant noise."""
