@@ -12,11 +12,9 @@ from styleclip_rt.runtime.cuda_graph import CudaGraph
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.torch_edits import TorchRun
 from torch import Tensor
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_
 
-from styleclip_rt.ops import area_resample
 from tests.tiny import tiny_bundle
 
 
@@ -112,8 +110,8 @@ def test_an_edit_is_the_same_through_a_graph(
 
 
 class HostTraffic(TorchFunctionMode):
-    """Notes every call that would copy from the host: tensors made of numbers, lists as indices,
-    and tensors of the host beside those of the device."""
+    """Notes every call that would copy from the host: tensors made of numbers, numbers assigned to
+    tensors, lists as indices, and tensors of the host beside those of the device."""
 
     def __init__(self, device: str) -> None:
         super().__init__()
@@ -125,7 +123,8 @@ class HostTraffic(TorchFunctionMode):
         devices = {leaf.device.type for leaf in leaves if isinstance(leaf, Tensor)}
         made = func in (torch.tensor, torch.as_tensor, Tensor.new_tensor)
         listed = func is Tensor.__getitem__ and any(isinstance(i, list) for i in _parts(args[1]))
-        if made or listed or {"cpu", self.device} <= devices:
+        assigned = func is Tensor.__setitem__ and not isinstance(args[2], Tensor)
+        if made or listed or assigned or {"cpu", self.device} <= devices:
             self.found.append(torch.overrides.resolve_name(func))
         return out
 
@@ -142,6 +141,7 @@ def _parts(index):  # type: ignore[no-untyped-def]
         lambda x: torch.tensor([1], device=x.device),
         lambda x: torch.zeros(3).to(x.device),
         lambda x: x.index_select(1, torch.zeros(1, dtype=torch.long)),
+        lambda x: x.__setitem__((0, 0), 1),
     ],
 )
 def test_host_traffic_is_noticed(function: Callable[[Tensor], Tensor]) -> None:
@@ -165,12 +165,6 @@ def test_a_step_stays_on_its_device(
     run = _run_of(editor, monkeypatch, settings)
     _move(run, "meta")
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-    # In place of the CUDA kernel, whose constants travel with the launch.
-    monkeypatch.setattr(
-        area_resample,
-        "area_resample_reference",
-        lambda image, size, *_: F.adaptive_avg_pool2d(image, size),
-    )
     with HostTraffic("meta") as traffic:
         outputs = run._step(*run.state, schedule=run.schedule[0], views=run.views[0])
     assert traffic.found == []

@@ -107,8 +107,8 @@ class DraftHead(nn.Module):
         # What is added to the depthwise convolution is its own input: a one more in the middle tap.
         # Its bias passes through the pointwise one's weight, after the padding, and so joins that
         # one's bias.
-        middle = x.new_zeros(3, 3, dtype=self.depthwise.weight.dtype)
-        middle[1, 1] = 1
+        # Padded, since an assigned number would be copied from the host.
+        middle = F.pad(x.new_ones(1, 1, dtype=self.depthwise.weight.dtype), (1, 1, 1, 1))
         weight, hidden_bias = self.mix.weight, self.depthwise.bias
         assert hidden_bias is not None and self.mix.bias is not None
         x = ops.separable_conv2d(

@@ -70,10 +70,15 @@ def area_resample_reference(
     horizontal = _area_matrix(columns, width, cropped)
     averaged = vertical @ cropped @ horizontal.T
     if mean is not None:
-        averaged = averaged - averaged.new_tensor(mean)[:, None, None]
+        averaged = averaged - _each_channel(mean, averaged)
     if std is not None:
-        averaged = averaged / averaged.new_tensor(std)[:, None, None]
+        averaged = averaged / _each_channel(std, averaged)
     return averaged.to(image.dtype)
+
+
+def _each_channel(values: Sequence[float], like: Tensor) -> Tensor:
+    """``[C, 1, 1]``, made on the device: a CUDA graph may not copy from the host."""
+    return torch.stack([like.new_full((1, 1), value) for value in values])
 
 
 def _area_matrix(length: int, outputs: int, like: Tensor) -> Tensor:
