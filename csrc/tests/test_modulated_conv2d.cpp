@@ -242,12 +242,17 @@ class LayerCase {
   void modulation() {
     const auto x = Buffer<T>::normal(elements_, case_.misalign);
     const auto grad = Buffer<T>::normal(elements_);
+    const auto wide = Buffer<float>::normal(elements_);
     const std::size_t count = std::size_t(case_.batch) * case_.channels;
-    Buffer<T> out(elements_), grad_x(elements_);
+    Buffer<T> out(elements_), grad_x(elements_), weight(elements_);
     Buffer<float> grad_style(count), workspace(layer_workspace(layer_));
     check::run(
         name_ + " modulate",
         [&] { return modulate(x.data(), style_.data(), out.data(), layer_, nullptr); }, out);
+    check::run(
+        name_ + " modulate weight",
+        [&] { return modulate_weight(wide.data(), style_.data(), weight.data(), layer_, nullptr); },
+        weight);
     check::run(
         name_ + " modulate backward",
         [&] {
@@ -262,6 +267,9 @@ class LayerCase {
                    value = x[at(n, pixel, c)];
       check::equal<T>(name_ + " modulate", out[at(n, pixel, c)], value * style,
                       std::fabs(value * style), 2);
+      const double tap = wide[at(n, pixel, c)];
+      check::equal<T>(name_ + " modulate weight", weight[at(n, pixel, c)], tap * style,
+                      std::fabs(tap * style), 2);
       check::equal<T>(name_ + " modulate backward", grad_x[at(n, pixel, c)], g * style,
                       std::fabs(g * style), 2);
       expected[n * case_.channels + c] += g * value;

@@ -23,7 +23,7 @@ using Key = std::tuple<const void*, int64_t, std::vector<int64_t>, std::vector<i
 }  // namespace
 
 at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
-                         const std::function<at::Tensor(const at::Tensor&)>& pack) {
+                         const std::function<at::Tensor(const at::Tensor&)>& pack, bool keep) {
   // Inference tensors do not count writes, so a change would go unseen.
   if (weight.is_inference() || !weight.has_storage()) return pack(weight);
   static std::mutex mutex;
@@ -46,6 +46,7 @@ at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
     }
   }
   at::Tensor packed = pack(weight);
+  if (!keep) return packed;
   const std::lock_guard<std::mutex> lock(mutex);
   for (auto it = cache.begin(); it != cache.end();) {
     it = it->second.storage.expired() ? cache.erase(it) : std::next(it);

@@ -11,9 +11,11 @@
 namespace styleclip {
 
 // The packed form of `weight` under `kind` (any number that tells layouts apart). It is kept as
-// long as the weight's memory lives and made anew when the weight was written to.
+// long as the weight's memory lives and made anew when the weight was written to; `keep` says
+// whether one that is made now may be kept.
 at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
-                         const std::function<at::Tensor(const at::Tensor&)>& pack);
+                         const std::function<at::Tensor(const at::Tensor&)>& pack,
+                         bool keep = true);
 
 // A weight [O, I] or [O, I, k, k] packed for images of type S; see `pack_conv`.
 template <class S>

@@ -13,6 +13,12 @@ namespace styleclip::cuda {
 
 using Stream = CUstream_st*;
 
+// Whether what is queued on the stream is being recorded in a graph instead of run.
+bool is_capturing(Stream stream);
+
+// Waits for all that is queued on the stream; not for one that is capturing.
+void synchronize(Stream stream);
+
 enum class Dtype { kFloat32, kFloat16, kBFloat16 };
 
 // Channels-last stores [N, C, H, W] as N, H, W, C; contiguous as it is written.

@@ -335,19 +335,35 @@ const char* finish_sums(const Finish& finish, int sums, const Cut& cut, const La
                 stream, finish, static_cast<int>(cut.chunks), count);
 }
 
-template <class T, int V>
+template <class From, class T, int V>
 __global__ void __launch_bounds__(kThreads)
-    modulate_kernel(const T* __restrict__ x, const float* __restrict__ style, T* __restrict__ out,
-                    unsigned count, int channels) {
+    modulate_kernel(const From* __restrict__ x, const float* __restrict__ style,
+                    T* __restrict__ out, unsigned count, int channels) {
   const unsigned index = blockIdx.x * kThreads + threadIdx.x;
   if (index >= count) return;
   const std::int64_t n = blockIdx.y, at = (n * count + index) * V;
   const auto channel = static_cast<int>(index % static_cast<unsigned>(channels / V)) * V;
-  auto value = load<V>(x + at);
+  Floats<V> value;
+  if constexpr (std::is_same_v<From, float>) {
+    value = load_floats<V>(x + at);
+  } else {
+    value = load<V>(x + at);
+  }
   const auto scale = load_floats<V>(style + n * channels + channel);
 #pragma unroll
   for (int k = 0; k < V; ++k) value[k] *= scale[k];
   store(out + at, value);
+}
+
+template <class From, class T, int V>
+const char* launch_modulate(const void* x, const float* style, void* out, const Layer& layer,
+                            Stream stream) {
+  const std::int64_t count = layer.height * layer.width * layer.channels / V;
+  const dim3 grid(static_cast<unsigned>(divide_up(count, kThreads)),
+                  static_cast<unsigned>(layer.batch));
+  return launch(&modulate_kernel<From, T, V>, grid, kThreads, 0, stream,
+                static_cast<const From*>(x), style, static_cast<T*>(out),
+                static_cast<unsigned>(count), static_cast<int>(layer.channels));
 }
 
 Activation activation_of(const Layer& layer) { return {layer.slope, layer.gain, layer.clamp}; }
@@ -478,15 +494,19 @@ const char* modulate(const void* x, const float* style, void* out, const Layer& 
   if (empty(layer)) return nullptr;
   return with_width(
       layer,
+      [&]<class T, int V>() { return launch_modulate<T, T, V>(x, style, out, layer, stream); }, x,
+      out, style);
+}
+
+const char* modulate_weight(const float* weight, const float* style, void* out, const Layer& layer,
+                            Stream stream) {
+  if (empty(layer)) return nullptr;
+  return with_width(
+      layer,
       [&]<class T, int V>() {
-        const std::int64_t count = layer.height * layer.width * layer.channels / V;
-        const dim3 grid(static_cast<unsigned>(divide_up(count, kThreads)),
-                        static_cast<unsigned>(layer.batch));
-        return launch(&modulate_kernel<T, V>, grid, kThreads, 0, stream, static_cast<const T*>(x),
-                      style, static_cast<T*>(out), static_cast<unsigned>(count),
-                      static_cast<int>(layer.channels));
+        return launch_modulate<float, T, V>(weight, style, out, layer, stream);
       },
-      x, out, style);
+      weight, out, style);
 }
 
 const char* modulate_backward(const void* grad, const void* x, const float* style, void* grad_x,

@@ -68,6 +68,11 @@ const char* activate_layer_backward(const void* grad_y, const float* grad_rgb, c
 const char* modulate(const void* x, const float* style, void* out, const Layer& layer,
                      Stream stream);
 
+// The same of a float32 weight [O, k, k, I], as if its taps were the pixels of one image of I
+// channels: out is in the layer's dtype.
+const char* modulate_weight(const float* weight, const float* style, void* out, const Layer& layer,
+                            Stream stream);
+
 // grad_x = grad * style (null for none) and grad_style = the sum of grad * x over pixels.
 const char* modulate_backward(const void* grad, const void* x, const float* style, void* grad_x,
                               float* grad_style, float* workspace, const Layer& layer,

@@ -5,12 +5,12 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/conv_transpose2d.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/mul.h>
 #include <torch/library.h>
 
 #include <tuple>
 
 #include "torch/cuda/device.h"
+#include "torch/cuda/kept_weight.h"
 
 namespace {
 
@@ -59,18 +59,27 @@ styleclip::cuda::Layer layer_of(const Tensor& x) { return layer_of(x, 1.0, 1.0, 
 
 // conv(x * style, weight), channels-last; upsampled ones are one larger and not yet filtered.
 Tensor convolve(const Tensor& x, const Tensor& weight, const Tensor& style, bool up) {
+  const auto stream = styleclip::current_stream(x);
   Tensor input = styleclip::channels_last(x), kernel;
   if (x.size(0) == 1 && weight.numel() < x.numel()) {
     // A single image can have its style in the weight, which is the smaller of the two.
-    kernel = at::mul(weight, style.view({1, -1, 1, 1})).to(x.scalar_type());
+    const Tensor wide = styleclip::kept_weight(weight, at::kFloat);
+    kernel = at::empty(weight.sizes(), x.options(), at::MemoryFormat::ChannelsLast);
+    auto taps = layer_of(kernel);
+    taps.height *= taps.batch;
+    taps.batch = 1;
+    styleclip::check_launch(
+        styleclip::cuda::modulate_weight(floats(wide), floats(style), kernel.mutable_data_ptr(),
+                                         taps, stream),
+        "modulated_conv2d");
   } else {
     const Tensor modulated = styleclip::empty_channels_last(input.sizes(), input);
-    styleclip::check_launch(styleclip::cuda::modulate(input.const_data_ptr(), floats(style),
-                                                      modulated.mutable_data_ptr(), layer_of(input),
-                                                      styleclip::current_stream(x)),
-                            "modulated_conv2d");
+    styleclip::check_launch(
+        styleclip::cuda::modulate(input.const_data_ptr(), floats(style),
+                                  modulated.mutable_data_ptr(), layer_of(input), stream),
+        "modulated_conv2d");
     input = modulated;
-    kernel = weight.to(x.scalar_type());
+    kernel = styleclip::kept_weight(weight, x.scalar_type());
   }
   const int64_t border = weight.size(2) / 2;
   return styleclip::channels_last(up ? at::conv_transpose2d(input, kernel.transpose(0, 1), {}, 2)
@@ -166,7 +175,7 @@ Gradients modulated_conv2d_backward_cuda(
   if (noisy) grad_strength.copy_(noise_sums.sum());
   if (!rgb && grad_rgb_style.numel() > 0) grad_rgb_style.zero_();
 
-  const Tensor kernel = weight.to(type);
+  const Tensor kernel = styleclip::kept_weight(weight, type);
   if (up) {
     const Tensor larger =
         styleclip::empty_channels_last({y.size(0), y.size(1), y.size(2) + 1, y.size(3) + 1}, y);

@@ -13,6 +13,7 @@
 #include "kernels/cuda/idwt2d.h"
 #include "kernels/cuda/modulated_conv2d.h"
 #include "torch/cuda/device.h"
+#include "torch/cuda/kept_weight.h"
 
 namespace {
 
@@ -83,8 +84,8 @@ Tensor separable_conv2d_cuda(const Tensor& x, const Tensor& style, const Optiona
   const Tensor z = lifted(styleclip::channels_last(x), up, stream);
   // The style scales the taps, which are few, instead of the image.
   const Tensor taps = at::mul(taps_of(depthwise_weight), scale.unsqueeze(1)).contiguous();
-  const Tensor mixed =
-      styleclip::channels_last(at::conv2d(depthwise(z, taps, false, stream), pointwise.to(type)));
+  const Tensor mixed = styleclip::channels_last(
+      at::conv2d(depthwise(z, taps, false, stream), styleclip::kept_weight(pointwise, type)));
   styleclip::check_launch(
       styleclip::cuda::activate_layer(mixed.const_data_ptr(),
                                       {nullptr, floats(map), nullptr, floats(shift)}, {},
@@ -123,8 +124,8 @@ Gradients separable_conv2d_backward_cuda(const Tensor& grad, const Tensor& x, co
       styleclip::cuda::bias_act_backward(given.const_data_ptr(), made.const_data_ptr(),
                                          grad_mixed.mutable_data_ptr(), activation, stream),
       kName);
-  const Tensor grad_deep =
-      styleclip::channels_last(at::conv2d(grad_mixed, pointwise.to(type).transpose(0, 1)));
+  const Tensor grad_deep = styleclip::channels_last(
+      at::conv2d(grad_mixed, styleclip::kept_weight(pointwise, type).transpose(0, 1)));
   const Tensor grad_scaled =
       depthwise(grad_deep, taps_of(depthwise_weight).contiguous(), true, stream);
 

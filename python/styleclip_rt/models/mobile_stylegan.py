@@ -197,7 +197,9 @@ class MobileStyleGAN(nn.Module):
 
     def styles(self, w_plus: Tensor) -> list[Tensor]:
         """w+ [N, n_latent, latent_dim] -> StyleSpace: one tensor [N, channels] a row."""
-        return [layer(w_plus[:, i]) for i, layer in enumerate(self.affines())]
+        # Products of a row cost less than autocast's copies of the weights.
+        with torch.autocast(w_plus.device.type, enabled=False):
+            return [layer(w_plus[:, i]) for i, layer in enumerate(self.affines())]
 
     def synthesis(self, latent: Tensor | Sequence[Tensor], resolution: int | None = None) -> Tensor:
         """Draw the image (noise is a stored constant, so the same latent gives the same image).

@@ -183,7 +183,9 @@ class StyleGAN2(nn.Module):
 
         In order of computation: conv, rgb at 4 px, then conv, conv, rgb at each resolution.
         """
-        return [affine(w_plus[:, row]) for row, affine in self._style_layers()]
+        # Products of a row cost less than autocast's copies of the weights.
+        with torch.autocast(w_plus.device.type, enabled=False):
+            return [affine(w_plus[:, row]) for row, affine in self._style_layers()]
 
     def synthesis(
         self,

@@ -92,7 +92,9 @@ def demodulation(style: Tensor, energy: Tensor, eps: float = 1e-8) -> Tensor:
     Returns d [N, O] with d[n, o] = 1 / sqrt(sum_i style[n, i]^2 * energy[o, i] + eps).
     Source: Karras et al. 2020, eq. 2 and 3, with the sum over taps taken once.
     """
-    return torch.rsqrt(style.square() @ energy.t() + eps)
+    # So small a product costs less than autocast's copies of its operands.
+    with torch.autocast(style.device.type, enabled=False):
+        return torch.rsqrt(style.square() @ energy.t() + eps)
 
 
 def modulated_conv2d(
