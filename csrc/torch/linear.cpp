@@ -22,7 +22,9 @@ constexpr const char* kName = "linear";
 Tensor empty_output(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                     bool transposed) {
   const auto type = x.scalar_type();
-  TORCH_CHECK_TYPE(type == at::kFloat || type == at::kDouble || type == at::kBFloat16, kName,
+  const bool known = type == at::kFloat || type == at::kBFloat16 ||
+                     (x.is_cuda() ? type == at::kHalf : type == at::kDouble);
+  TORCH_CHECK_TYPE(x.is_meta() ? x.is_floating_point() : known, kName,
                    "'s compiled op does not take ", type);
   TORCH_CHECK_VALUE(weight.dim() == 2, kName, " needs a weight [O, I], got ", weight.dim(),
                     " dimensions");
@@ -127,11 +129,12 @@ Tensor linear_autograd(const Tensor& x, const Tensor& weight, const OptionalTens
   return LinearFunction::apply(x, weight, bias, transposed);
 }
 
+template <c10::DispatchKey key, at::DeviceType device>
 Tensor linear_autocast(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                        bool transposed) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCPU);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
   const Tensor narrow =
-      at::autocast::cached_cast(at::autocast::get_autocast_dtype(at::kCPU), x, at::kCPU);
+      at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device);
   return call(narrow, weight, bias, transposed);
 }
 
@@ -145,4 +148,11 @@ TORCH_LIBRARY_FRAGMENT(styleclip_rt, library) {
 TORCH_LIBRARY_IMPL(styleclip_rt, CPU, library) { library.impl("linear", linear_cpu); }
 TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) { library.impl("linear", linear_meta); }
 TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) { library.impl("linear", linear_autograd); }
-TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) { library.impl("linear", linear_autocast); }
+
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
+  library.impl("linear", linear_autocast<c10::DispatchKey::AutocastCPU, at::kCPU>);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
+  library.impl("linear", linear_autocast<c10::DispatchKey::AutocastCUDA, at::kCUDA>);
+}

@@ -1,4 +1,4 @@
-// Weights in the kernels' own layout, made once while a weight does not change.
+// Weights in the kernels' own layout or type, made once while a weight does not change.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,6 +16,11 @@ namespace styleclip {
 at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
                          const std::function<at::Tensor(const at::Tensor&)>& pack,
                          bool keep = true);
+
+// As above, made of several tensors. None of them may be what `pack` returns: it would live for
+// ever.
+at::Tensor packed_weights(at::TensorList weights, int64_t kind,
+                          const std::function<at::Tensor()>& pack, bool keep = true);
 
 // A weight [O, I] or [O, I, k, k] packed for images of type S; see `pack_conv`.
 template <class S>

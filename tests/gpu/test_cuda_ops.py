@@ -227,6 +227,24 @@ def test_separable_conv2d(dtype: torch.dtype, up: bool) -> None:
     )
 
 
+@each_dtype
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_linear(dtype: torch.dtype, biased: bool, transposed: bool) -> None:
+    # A wide weight, kept in the input's type, and one that is written to in between.
+    weight, bias = draw(20, 12), draw(12 if transposed else 20)
+    for _ in range(3):
+        same_with_gradients(
+            lambda x: ops().linear(x, weight, bias if biased else None, transposed),
+            lambda x: (
+                x @ (weight if transposed else weight.t()).double() + (bias.double() * biased)
+            ),
+            [draw(2, 3, 20 if transposed else 12, dtype=dtype)],
+            dtype,
+        )
+        weight.mul_(-1.5)
+
+
 def test_batch_of_none() -> None:
     weight, style = draw(4, 3, 3, 3), draw(0, 3)
     arguments = (None, None, None, None, None, None, True, 0.2, 1.0, None)

@@ -56,7 +56,7 @@ def check_version(made_for: str, path: object) -> None:
 
 
 _standard_only = False
-_HALVES = {"cpu": torch.bfloat16, "cuda": torch.float16}
+HALVES = {"cpu": torch.bfloat16, "cuda": torch.float16}
 
 
 def available() -> bool:
@@ -92,4 +92,4 @@ def serves(kernels: frozenset[str], x: Tensor) -> bool:
     """Whether activations like ``x`` go through the operator with those `devices`."""
     if _standard_only or x.device.type not in kernels:
         return False
-    return x.dtype in (torch.float32, torch.bfloat16, _HALVES.get(x.device.type))
+    return x.dtype in (torch.float32, torch.bfloat16, HALVES.get(x.device.type))

@@ -6,16 +6,16 @@ from torch.nn import functional as F
 
 from styleclip_rt.ops import _library
 
-_KERNELS = _library.devices("linear") & {"cpu"}
+_KERNELS = _library.devices("linear") & {"cpu", "cuda"}
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x @ weight.T + bias``, as `torch.nn.functional.linear`.
 
-    A frozen weight that is multiplied in bfloat16 on a CPU (an input of that dtype, or under
-    autocast to it) is packed at its first use, once for each direction, and kept; PyTorch would
-    round it anew in every call and lay it out anew in every product. The gradient of the input runs
-    through the same kernel. All else is PyTorch's own.
+    A frozen weight that is multiplied in bfloat16, or in float16 on a GPU (an input of that dtype,
+    or under autocast to it), is rounded at its first use and kept, on a CPU packed, once for each
+    direction; PyTorch would round it anew in every call. The gradient of the input runs through
+    the same kernel. All else is PyTorch's own.
 
     Args:
         x: ``[..., I]``.
@@ -38,9 +38,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def narrows(x: Tensor) -> bool:
-    """Whether a product with ``x`` is one of bfloat16 numbers on a CPU."""
-    if x.device.type != "cpu":
+    """Whether a product with ``x`` is one of the two-byte numbers that its device has kernels for.
+
+    These are bfloat16 and, on a GPU, float16.
+    """
+    device = x.device.type
+    if device not in ("cpu", "cuda"):
         return False
-    if torch.is_autocast_enabled("cpu"):
-        return torch.get_autocast_dtype("cpu") is torch.bfloat16
-    return x.dtype is torch.bfloat16
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    return dtype in (torch.bfloat16, _library.HALVES[device])
