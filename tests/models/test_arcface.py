@@ -12,9 +12,9 @@ SMALL = ArcFaceConfig(widths=(8, 16), units=(1, 2), reduction=4, embed_dim=12, i
 
 def make(config: ArcFaceConfig = SMALL) -> ArcFace:
     torch.manual_seed(0)
-    model = ArcFace(config).eval().requires_grad_(False)
+    model = ArcFace(config).requires_grad_(False)
     shake(model)
-    return model
+    return model.eval()
 
 
 def shake(model: nn.Module) -> None:
@@ -39,8 +39,9 @@ def test_default_is_ir_se50() -> None:
 @pytest.mark.parametrize(("inputs", "stride"), [(8, 1), (8, 2), (4, 2)])
 def test_residual_unit_is_its_definition(inputs: int, stride: int) -> None:
     torch.manual_seed(0)
-    unit = ResidualUnit(inputs, 8, stride, SMALL).eval().double().requires_grad_(False)
+    unit = ResidualUnit(inputs, 8, stride, SMALL).double().requires_grad_(False)
     shake(unit)
+    unit.eval()
     x = torch.randn(2, inputs, 6, 6, dtype=torch.float64)
 
     def norm(x: Tensor, layer: nn.Module) -> Tensor:

@@ -58,11 +58,36 @@ class SqueezeExcite(nn.Module):
         return ops.squeeze_excite(x, shortcut, self.squeeze.weight, self.excite.weight)
 
 
-def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """The factor and bias [C] that a batch norm applies once it is trained."""
-    assert norm.running_mean is not None and norm.running_var is not None
-    factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return factor, norm.bias - norm.running_mean * factor
+class BatchNorm2d(nn.BatchNorm2d):
+    """`torch.nn.BatchNorm2d` that keeps what it applies once it is trained: x * factor + shift.
+
+    Both are brought up to date by `load_state_dict` and by `eval`; whoever writes to the parameters
+    of a trained norm otherwise calls `fold`.
+    """
+
+    factor: Tensor
+    shift: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.factor = nn.Buffer(torch.empty(width), persistent=False)
+        self.shift = nn.Buffer(torch.empty(width), persistent=False)
+        self.fold()
+        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
+            lambda module, _: module.fold()
+        )
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Bring ``factor`` and ``shift`` [C] up to date with parameters and running moments."""
+        assert self.running_mean is not None and self.running_var is not None
+        self.factor.copy_(self.weight * torch.rsqrt(self.running_var + self.eps))
+        self.shift.copy_(self.bias - self.running_mean * self.factor)
+
+    def train(self, mode: bool = True) -> "BatchNorm2d":
+        if self.training and not mode:
+            self.fold()
+        return super().train(mode)
 
 
 class ResidualUnit(nn.Module):
@@ -71,11 +96,11 @@ class ResidualUnit(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int, config: ArcFaceConfig) -> None:
         super().__init__()
         self.stride = stride
-        self.norm1 = nn.BatchNorm2d(inputs)
+        self.norm1 = BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
         self.prelu = PReLU(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(width)
+        self.norm2 = BatchNorm2d(width)
         self.gate = SqueezeExcite(width, config.reduction) if config.squeeze_excite else None
         self.shortcut = (
             nn.Identity()
@@ -87,13 +112,14 @@ class ResidualUnit(nn.Module):
         if self.training:
             y = self.norm2(self.conv2(self.prelu(self.conv1(self.norm1(x)))))
         else:
-            scale, shift = _affine(self.norm1)
-            y = ops.conv2d(x, self.conv1.weight, scale=scale, shift=shift)
+            norm1, norm2 = self.norm1, self.norm2
+            y = ops.conv2d(x, self.conv1.weight, scale=norm1.factor, shift=norm1.shift)
             if self.stride == 1:
-                factor, bias = _affine(self.norm2)
-                y = ops.conv2d(y, self.conv2.weight, factor, bias, slope=self.prelu.weight)
+                y = ops.conv2d(
+                    y, self.conv2.weight, norm2.factor, norm2.shift, slope=self.prelu.weight
+                )
             else:
-                y = self.norm2(self.conv2(self.prelu(y)))
+                y = norm2(self.conv2(self.prelu(y)))
         shortcut = self.shortcut(x[:, :, :: self.stride, :: self.stride])
         out: Tensor = y + shortcut if self.gate is None else self.gate(y, shortcut)
         return out
@@ -124,6 +150,9 @@ class ArcFace(nn.Module):
 
     def forward(self, faces: Tensor) -> Tensor:
         """Faces [N, 3, input_size, input_size] in [-1, 1] -> [N, embed_dim], not unit norm."""
+        if faces.is_cuda:
+            # cuDNN's fast kernels read this layout, and would turn every image round for itself.
+            faces = faces.contiguous(memory_format=torch.channels_last)
         x = self.head_norm(self.units(self.stem(faces)))
         # A product of one row is bound by reading the weight, which packing would only double.
         with torch.autocast(x.device.type, enabled=False):
