@@ -233,10 +233,11 @@ Tensor conv2d_autograd(const Tensor& x, STYLECLIP_SIDES) {
 
 // --- Autocast ---
 
+template <c10::DispatchKey key, at::DeviceType device>
 Tensor conv2d_autocast(const Tensor& x, STYLECLIP_SIDES) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCPU);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
   const Tensor narrow =
-      at::autocast::cached_cast(at::autocast::get_autocast_dtype(at::kCPU), x, at::kCPU);
+      at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device);
   return call_forward(narrow, STYLECLIP_SIDE_ARGUMENTS);
 }
 
@@ -263,4 +264,11 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) {
 }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) { library.impl("conv2d", conv2d_autograd); }
-TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) { library.impl("conv2d", conv2d_autocast); }
+
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
+  library.impl("conv2d", conv2d_autocast<c10::DispatchKey::AutocastCPU, at::kCPU>);
+}
+
+TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
+  library.impl("conv2d", conv2d_autocast<c10::DispatchKey::AutocastCUDA, at::kCUDA>);
+}

@@ -245,6 +245,38 @@ def test_linear(dtype: torch.dtype, biased: bool, transposed: bool) -> None:
         weight.mul_(-1.5)
 
 
+SIDES = ["scale", "shift", "slope", "factor", "bias"]
+
+
+@each_dtype
+@pytest.mark.parametrize("inputs", [16, 5])
+@pytest.mark.parametrize("sides", [SIDES, ["scale", "shift"], ["slope", "factor", "bias"], []])
+def test_conv2d(dtype: torch.dtype, inputs: int, sides: list[str]) -> None:
+    outputs = 24
+    weight = draw(outputs, inputs, 3, 3)
+    sizes = dict(zip(SIDES, [inputs, inputs, inputs, outputs, outputs], strict=True))
+    given = {name: draw(sizes[name]) for name in sides}
+    exact = {name: side.double()[:, None, None] for name, side in given.items()}
+
+    def definition(x: Tensor) -> Tensor:
+        x = x * exact.get("scale", 1.0) + exact.get("shift", 0.0)
+        x = torch.where(x > 0, x, x * exact.get("slope", 1.0))
+        x = torch.nn.functional.conv2d(x, weight.double(), padding=1)
+        return x * exact.get("factor", 1.0) + exact.get("bias", 0.0)
+
+    for _ in range(2):
+        same_with_gradients(
+            lambda x: ops().conv2d(x, weight, *(given.get(name) for name in SIDES)),
+            definition,
+            [draw(2, inputs, 7, 9, dtype=dtype)],
+            dtype,
+        )
+        if "factor" in given:
+            # What is kept of weight and factor has to follow.
+            given["factor"].neg_()
+            exact["factor"] = -exact["factor"]
+
+
 def test_batch_of_none() -> None:
     weight, style = draw(4, 3, 3, 3), draw(0, 3)
     arguments = (None, None, None, None, None, None, True, 0.2, 1.0, None)

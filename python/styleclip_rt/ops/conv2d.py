@@ -8,7 +8,7 @@ from styleclip_rt.ops import _library
 from styleclip_rt.ops.linear import narrows
 from styleclip_rt.ops.prelu import prelu
 
-_KERNELS = _library.devices("conv2d") & {"cpu"}
+_KERNELS = _library.devices("conv2d") & {"cpu", "cuda"}
 _WINOGRAD_PIXELS = 256
 
 
@@ -23,9 +23,10 @@ def conv2d(
 ) -> Tensor:
     """``factor * conv(prelu(scale * x + shift, slope), weight) + bias``, stride 1, "same" padding.
 
-    With frozen weights, and where it is faster than PyTorch's own convolution, all of this is one
-    pass over the image: images that Winograd's transform serves, and bfloat16 on a CPU, where
-    PyTorch would round and lay out the weight anew in every call.
+    With frozen weights on a CPU, and where it is faster than PyTorch's own convolution, all of this
+    is one pass over the image: images that Winograd's transform serves, and bfloat16, where PyTorch
+    would round and lay out the weight anew in every call. On a GPU one pass goes before cuDNN's
+    convolution, whose weight is scaled, rounded and laid out once.
 
     Args:
         x: ``[N, I, H, W]``; fastest in channels-last layout.
@@ -40,7 +41,8 @@ def conv2d(
     Raises:
         ValueError, TypeError: shapes or dtypes that do not fit (compiled op).
     """
-    worthwhile = x.shape[2] * x.shape[3] >= _WINOGRAD_PIXELS or narrows(x)
+    winograd = x.shape[2] * x.shape[3] >= _WINOGRAD_PIXELS
+    worthwhile = x.is_cuda or winograd or narrows(x)
     if worthwhile and not weight.requires_grad and _library.serves(_KERNELS, x):
         y: Tensor = torch.ops.styleclip_rt.conv2d(x, weight, scale, shift, slope, factor, bias)
         return y
