@@ -202,10 +202,8 @@ class MapperTrainer:
             mapper.face_mean.copy_(statistics.mean)
             # Coordinates in standard deviations: axis / |axis|^2.
             mapper.face_axes.copy_(axes / axes.square().sum(dim=1, keepdim=True))
-        units = StyleUnits(
-            statistics.axes.cpu(),
-            [lift.cpu() for lift in style_lifts(self.generator, rows, statistics.deviations)],
-        )
+        lifts = style_lifts(self.generator, rows, statistics.deviations)
+        units = StyleUnits(statistics.axes, lifts)
         starts = {
             "directions": self._leads(units),
             "basis": torch.randn(config.rank, units.width) * 0.1,
@@ -226,7 +224,7 @@ class MapperTrainer:
         start = torch.zeros(len(self.settings.prompts), units.width)
         w = self.train.w(range(min(LEAD_FACES, len(self.train)))).to(self.device)
         w_plus = self._w_plus(w)
-        axes = self._statistics.axes.cpu()
+        axes = self._statistics.axes
         power = axes.square().sum(dim=1)
         for i, text in enumerate(self.text):
             texts = text.expand(len(w), -1)
@@ -262,7 +260,8 @@ class MapperTrainer:
     def _views(self, step: int) -> Tensor:
         s = self.loss
         views = random_views(1, s.views, s.view_strength, self.settings.seed * 1_000_003 + step)
-        return torch.from_numpy(views[0]).to(self.device)
+        # Non-blocking, as a GPU would be waited for in the middle of its step.
+        return torch.from_numpy(views[0]).to(self.device, non_blocking=True)
 
     def _w_plus(self, w: Tensor) -> Tensor:
         return w.to(self.device)[:, None].repeat(1, self.generator.n_latent, 1)

@@ -43,8 +43,8 @@ class StyleUnits(nn.Module):
 class StyleStatistics:
     """How w and the styles of a generator vary.
 
-    mean [latent_dim]; axes [latent_dim, latent_dim], row i principal axis i of w times its standard
-    deviation, largest first; deviations, of each style [channels].
+    mean [latent_dim]; axes [latent_dim, latent_dim], on the CPU, row i principal axis i of w times
+    its standard deviation, largest first; deviations, of each style [channels].
     """
 
     mean: Tensor
@@ -57,7 +57,8 @@ class StyleStatistics:
         random_ = torch.Generator().manual_seed(0)
         z = torch.randn(STATISTICS, generator.latent_dim, generator=random_)
         w = generator.mapping(z.to(generator.mean_latent.device))
-        variance, vectors = torch.linalg.eigh(torch.cov(w.T.double()))
+        # On the CPU, whose axes point the same way every time.
+        variance, vectors = torch.linalg.eigh(torch.cov(w.T.double()).cpu())
         axes = (vectors * variance.clamp_min(1e-12).sqrt()).T.flip(0).float()
         styles = generator.styles(w[:, None].expand(-1, generator.n_latent, -1))
         return cls(w.mean(dim=0), axes, [s.std(dim=0).clamp_min(1e-6) for s in styles])
@@ -66,7 +67,8 @@ class StyleStatistics:
 @torch.no_grad()
 def style_lifts(generator: Generator, rows: list[int], deviations: list[Tensor]) -> list[Tensor]:
     """For each row, the moves of w [channels, latent_dim] that move its style channels by one
-    standard deviation each (as nearly as its affine layers can, by their pseudo-inverse)."""
+    standard deviation each (as nearly as its affine layers can, by their pseudo-inverse); on the
+    CPU."""
     dim, count = generator.latent_dim, generator.n_latent
     probe = torch.eye(dim, device=generator.mean_latent.device)[:, None].expand(-1, count, -1)
     origin = generator.styles(torch.zeros_like(probe[:1]))
@@ -74,8 +76,8 @@ def style_lifts(generator: Generator, rows: list[int], deviations: list[Tensor])
     lifts = []
     for row in rows:
         mine = [i for i, fed_by in enumerate(generator.style_rows) if fed_by == row]
-        response = torch.cat([responses[i] for i in mine], dim=1).double()
+        response = torch.cat([responses[i] for i in mine], dim=1).double().cpu()
         inverse = torch.linalg.pinv(response, rtol=1e-3)
-        deviation = torch.cat([deviations[i] for i in mine]).double()
+        deviation = torch.cat([deviations[i] for i in mine]).double().cpu()
         lifts.append((deviation[:, None] * inverse).float())
     return lifts
