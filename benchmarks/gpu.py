@@ -32,6 +32,7 @@ from styleclip_rt import ops
 from styleclip_rt.bundle import Bundle, Manifest
 from styleclip_rt.edit_settings import EditSettings
 from styleclip_rt.edit_step import StepState
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.ops import _library
 
@@ -254,7 +255,7 @@ def without_graphs() -> Any:
     whole = TorchRun.step
 
     def step(self: TorchRun, number: int) -> Tensor:
-        self.take_step = self._step
+        self.take_step = self.plain_step
         return whole(self, number)
 
     TorchRun.step = step  # type: ignore[method-assign]
@@ -265,38 +266,70 @@ def without_graphs() -> Any:
 
 
 def edit_rows() -> Rows:
-    """`Editor.edit` of 100 steps at 1024, text to pictures, networks loaded."""
-    bundle = Bundle(
-        name="random",
-        manifest=Manifest(name="random"),
-        generator=networks.stylegan2(SIZE),
-        clip=networks.clip_vit_b32(),
-        identity=networks.ir_se50(),
+    """`Editor.edit` of 100 steps at 1024, text to pictures, with the official networks."""
+    return _edit_rows(
+        Bundle(
+            name="random",
+            manifest=Manifest(name="random"),
+            generator=networks.stylegan2(SIZE),
+            clip=networks.clip_vit_b32(),
+            identity=networks.ir_se50(),
+        ),
+        steps=100,
     )
+
+
+def default_bundle_rows() -> Rows:
+    """`Editor.edit` as it comes, and the generator in bf16."""
+    try:
+        bundle = networks.default_bundle()
+    except StyleClipError as error:  # Its weights are not in this package, and may be out of reach.
+        return [{"left_out": str(error)}]
+    rows = _edit_rows(bundle, steps=None)
+    model = networks.mobile_stylegan()
+    whole: Callable[[Tensor], Tensor] = model.synthesis
+    for batch in (1, 16):
+        x = networks.latents(model.cpu(), batch).cuda()
+        model.cuda()
+        for name, timed in (("forward", forward), ("forward + backward", backward)):
+            run = timed(autocast(whole), x)
+            calls: dict[str, Callable[[], Run]] = {
+                "ours bf16, graph": lambda timed=timed, x=x: graphed(
+                    lambda w: timed(autocast(whole), w)(), x
+                ),
+                "ours bf16": lambda run=run: run,
+                "stock bf16": lambda run=run: stock(run),
+            }
+            compared = compare(calls, rounds=10, slow="stock bf16")
+            rows += [{"task": name, "batch": batch, **row} for row in compared]
+    return rows
+
+
+def _edit_rows(bundle: Bundle, steps: int | None) -> Rows:
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
     editor = Editor(bundle, "cuda", "bf16")
 
     def edit() -> object:
-        return editor.edit(PROMPT, seed=7, steps=100)
+        return editor.edit(PROMPT, seed=7, steps=steps)
 
     def eager() -> object:
         with without_graphs():
             return edit()
 
+    begin = time.perf_counter()
     edit()
-    times = interleave(
-        {"graph": edit, "no graph": eager}, rounds=3, warmup=0, wait=torch.cuda.synchronize
-    )
+    first = time.perf_counter() - begin
     peak = torch.cuda.max_memory_allocated()
+    times = interleave(
+        {"graph": edit, "no graph": eager}, rounds=5, warmup=0, wait=torch.cuda.synchronize
+    )
     return [
-        {
-            "candidate": name,
-            "steps": 100,
-            "median_s": each.median,
-            "min_s": each.min,
-            "max_s": each.max,
-            "peak_memory_bytes": peak,
-        }
-        for name, each in times.items()
+        {"candidate": "graph, first edit", "median_s": first, "peak_memory_bytes": peak},
+        *(
+            {"candidate": name, "median_s": each.median, "min_s": each.min, "max_s": each.max}
+            for name, each in times.items()
+        ),
     ]
 
 
@@ -332,6 +365,7 @@ def main(arguments: list[str] | None = None) -> Path:
     parts: dict[str, Callable[[], Rows]] = {
         "ops": lambda: op_rows(peaks),
         "edit": edit_rows,
+        "default bundle": default_bundle_rows,
         "step": step_rows,
         "synthesis forward, batch 1": lambda: synthesis_rows(1, "forward", False),
         "synthesis forward, batch 4": lambda: synthesis_rows(4, "forward", False),

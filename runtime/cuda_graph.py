@@ -4,12 +4,13 @@ A step of an edit queues thousands of small kernels, and a fast GPU waits for Py
 A graph queues them all at once.
 """
 
+import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only, tree_structure
 
 Outputs = TypeVar("Outputs")
 
@@ -24,35 +25,39 @@ class CudaGraph(Generic[Outputs]):
     memory, so that a call does not change what an earlier one returned.
 
     Args:
-        function: of tensors on one CUDA device, returning a pytree of tensors. It must do the same
+        function: of pytrees of tensors on one CUDA device, returning another. It must do the same
             whatever the data: no synchronisation, no copy between host and device, no change of an
             input. What else it reads must stay where it is while this object lives.
+
+    Threads may share it: calls take turns.
     """
 
     def __init__(self, function: Callable[..., Outputs]) -> None:
         self._function = function
         self._warm_up_calls = WARM_UP_CALLS
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._inputs: list[Tensor] = []
+        self._inputs: tuple[Any, ...] = ()
         self._outputs: Outputs
+        self._turn = threading.Lock()
 
-    def __call__(self, *inputs: Tensor) -> Outputs:
-        """`function(*inputs)`; every call takes the same shapes and dtypes.
+    def __call__(self, *inputs: Any) -> Outputs:
+        """`function(*inputs)`; every call takes the same structure, shapes and dtypes.
 
         Raises:
-            ValueError: shapes or dtypes other than those that were recorded.
+            ValueError: others than those that were recorded.
         """
-        if self._warm_up_calls > 0:
-            self._warm_up_calls -= 1
-            return self._on_a_side_stream(inputs)
-        if self._graph is None:
-            self._record(inputs)
-        self._fill(inputs)
-        assert self._graph is not None
-        self._graph.replay()
-        return self._copied(self._outputs)
+        with self._turn:
+            if self._warm_up_calls > 0:
+                self._warm_up_calls -= 1
+                return self._on_a_side_stream(inputs)
+            if self._graph is None:
+                self._record(inputs)
+            self._fill(inputs)
+            assert self._graph is not None
+            self._graph.replay()
+            return self._copied(self._outputs)
 
-    def _on_a_side_stream(self, inputs: tuple[Tensor, ...]) -> Outputs:
+    def _on_a_side_stream(self, inputs: tuple[Any, ...]) -> Outputs:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -66,19 +71,25 @@ class CudaGraph(Generic[Outputs]):
         copies: Outputs = tree_map(torch.clone, outputs)
         return copies
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> None:
-        self._inputs = [each.detach().clone() for each in inputs]
+    def _record(self, inputs: tuple[Any, ...]) -> None:
+        self._inputs = tree_map_only(Tensor, lambda x: x.detach().clone(), inputs)
         graph = torch.cuda.CUDAGraph()
         # Other threads, say of a service, may go on using the device meanwhile.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._outputs = self._function(*self._inputs)
         self._graph = graph
 
-    def _fill(self, inputs: tuple[Tensor, ...]) -> None:
-        for held, new in zip(self._inputs, inputs, strict=True):
-            if held.shape != new.shape or held.dtype != new.dtype:
+    def _fill(self, inputs: tuple[Any, ...]) -> None:
+        if tree_structure(inputs) != tree_structure(self._inputs):
+            raise ValueError("the graph was recorded for inputs of another structure")
+        held, new = (
+            [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
+            for values in (self._inputs, inputs)
+        )
+        for old, given in zip(held, new, strict=True):
+            if old.shape != given.shape or old.dtype != given.dtype:
                 raise ValueError(
-                    f"the graph was recorded for {held.dtype} {list(held.shape)}, "
-                    f"not for {new.dtype} {list(new.shape)}"
+                    f"the graph was recorded for {old.dtype} {list(old.shape)}, "
+                    f"not for {given.dtype} {list(given.shape)}"
                 )
-            held.copy_(new)
+        torch._foreach_copy_(held, new)

@@ -1,6 +1,8 @@
 """Edits with the networks themselves, in PyTorch."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +13,35 @@ from torch import Tensor
 
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
-from styleclip_rt.edit_settings import NEUTRAL_PROMPT, EditSettings, adam_schedule, loss_weights
-from styleclip_rt.edit_step import EditStep, StepState
+from styleclip_rt.edit_settings import (
+    LOSSES,
+    NEUTRAL_PROMPT,
+    EditSettings,
+    adam_schedule,
+    loss_weights,
+)
+from styleclip_rt.edit_step import EditStep, StepState, Targets
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import to_pil
 from styleclip_rt.views import random_views
+
+StepResult = tuple[StepState, dict[str, Tensor], Tensor]
+StepFunction = Callable[[StepState, "Constants", Tensor, Tensor], StepResult]
+KindOfStep = tuple[object, ...]
+
+GRAPHS_KEPT = 4
+
+
+class Constants(NamedTuple):
+    """What stays the same through the steps of an edit, and differs from edit to edit: the start in
+    w+ and, in space z, in z; targets and weights as `EditStep` takes them."""
+
+    start: Tensor
+    z: Tensor | None
+    targets: Targets
+    weights: Tensor
 
 
 class TorchEdits:
@@ -34,6 +58,9 @@ class TorchEdits:
         self.identity = self.bundle.identity.to(self.device)
         self.settings = EditSettings(**dict(self.bundle.manifest.defaults))  # type: ignore[arg-type]
         self._whitening: Whitening | None = None
+        self.uses_graphs = self.device.type == "cuda"
+        self._graphs: dict[KindOfStep, CudaGraph[StepResult]] = {}
+        self._graphs_turn = threading.Lock()
 
     def start(self, seeds: Sequence[int], truncation_psi: float) -> Tensor:
         """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
@@ -78,6 +105,18 @@ class TorchEdits:
         if self._whitening is None:
             self._whitening = Whitening(self.generator)
         return self._whitening
+
+    def fast_step(self, kind: KindOfStep, step: StepFunction) -> StepFunction:
+        """`step`, or on a GPU one graph for all edits whose steps are of that kind."""
+        if not self.uses_graphs:
+            return step
+        with self._graphs_turn:
+            graph = self._graphs.pop(kind, None) or CudaGraph(step)
+            self._graphs[kind] = graph
+            # Each holds the memory of a whole step.
+            while len(self._graphs) > GRAPHS_KEPT:
+                del self._graphs[next(iter(self._graphs))]
+        return graph
 
     @torch.no_grad()
     def _start(self, z: Tensor, truncation_psi: float) -> Tensor:
@@ -124,39 +163,37 @@ class TorchRun:
     ) -> None:
         self.engine, self.known_text, self.start = engine, known_text, start
         device = start.device
-        self.edit_step = EditStep(
+        edit_step = EditStep(
             engine.generator, engine.clip, engine.identity, settings, engine.precision
         )
         rows = rows_of(engine.generator, settings.layers)
         whitening = engine.whitening() if settings.whiten else None
         self.space = Space(engine.generator, settings.space, start, rows, z, whitening)
-        self.take_step = CudaGraph(self._step) if device.type == "cuda" else self._step
         with torch.no_grad():
             text, neutral = texts[:-1], texts[-1:]
             relevance = engine.bundle.relevance(text)
             offset = self.space.toward(engine.bundle.lead(text, start, settings.lead))
             self.state = StepState.zero(self.space)._replace(offset=offset)
-            self.targets = self.edit_step.targets(start, text, neutral, relevance)
-        self.weights = torch.tensor(loss_weights(settings), device=device)
+            targets = edit_step.targets(start, text, neutral, relevance)
+        weights = torch.tensor(loss_weights(settings), device=device)
+        self.constants = Constants(start, z, targets, weights)
         self.schedule = torch.tensor(adam_schedule(settings), device=device)
         self.views = torch.from_numpy(
             random_views(settings.steps, settings.views, settings.view_strength)
         ).to(device)
+        self.plain_step = _step_function(edit_step, self.space)
+        self.take_step = engine.fast_step(_kind_of_step(settings, len(start)), self.plain_step)
         self.judged = self.kept = self.state.offset
-
-    def _step(
-        self, offset: Tensor, mean: Tensor, square: Tensor, schedule: Tensor, views: Tensor
-    ) -> tuple[StepState, dict[str, Tensor], Tensor]:
-        state = StepState(offset, mean, square)
-        return self.edit_step(self.space, state, self.targets, self.weights, schedule, views)
 
     def step(self, step: int) -> tuple[dict[str, NDArray[np.float32]], Tensor]:
         """See `styleclip_rt.runtime.editor.EditRun`."""
         self.judged = self.state.offset
         self.state, losses, image = self.take_step(
-            *self.state, self.schedule[step], self.views[step]
+            self.state, self.constants, self.schedule[step], self.views[step]
         )
-        return {name: loss.cpu().numpy() for name, loss in losses.items()}, image
+        # One wait for the device, not one for each of them.
+        rows = torch.stack([losses[name] for name in LOSSES]).cpu().numpy()
+        return dict(zip(LOSSES, rows, strict=True)), image
 
     def keep(self, which: NDArray[np.bool_]) -> None:
         """See `styleclip_rt.runtime.editor.EditRun`."""
@@ -183,3 +220,18 @@ class TorchRun:
                 )
             )
         return faces
+
+
+def _step_function(edit_step: EditStep, space: Space) -> StepFunction:
+    def step(state: StepState, constants: Constants, schedule: Tensor, views: Tensor) -> StepResult:
+        around = space.around(constants.start, constants.z)
+        return edit_step(around, state, constants.targets, constants.weights, schedule, views)
+
+    return step
+
+
+def _kind_of_step(settings: EditSettings, faces: int) -> KindOfStep:
+    """Steps of one kind differ only in the tensors that they are given."""
+    s = settings
+    shape = (faces, s.space, s.layers, s.whiten, s.draft, s.views)
+    return (*shape, s.clip, s.mode, s.id > 0, s.preserve > 0)

@@ -5,6 +5,7 @@ all. In whitened form a unit of the offset is one standard deviation of the gene
 without it an edit soon leaves the region in which the generator draws faces.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -122,16 +123,31 @@ class Space:
             raise StyleClipError(f"unknown space {name!r}: choose from {', '.join(SPACES)}.")
         if name == "z" and z is None:
             raise StyleClipError("space z can only start from a seed; use w+ for a saved latent.")
-        self.generator, self.name, self.start, self.z = generator, name, start, z
+        self.generator, self.name = generator, name
         self.rows, self.whitening = list(rows), whitening
         # On the device once: a step that is captured as a CUDA graph may not copy from the host.
         self._row_index = torch.tensor(self.rows, device=start.device)
         self._moving = [i for i, row in enumerate(generator.style_rows) if row in self.rows]
-        self._p = unfold(start)
-        if name == "s":
+        self._style_scale: list[Tensor] | None = None
+        if name == "s" and whitening is not None:
             with torch.no_grad():
-                self._styles = generator.styles(start)
-                self._style_scale = self._style_deviation() if whitening else None
+                self._style_scale = self._style_deviation()
+        self._begin(start, z)
+
+    def _begin(self, start: Tensor, z: Tensor | None) -> None:
+        self.start, self.z = start, z
+        self._p = unfold(start)
+        if self.name == "s":
+            with torch.no_grad():
+                self._styles = self.generator.styles(start)
+
+    def around(self, start: Tensor, z: Tensor | None) -> "Space":
+        """The same space around another start of the same shape."""
+        if start is self.start and z is self.z:
+            return self
+        space = copy.copy(self)
+        space._begin(start, z)
+        return space
 
     def _style_deviation(self) -> list[Tensor]:
         z = sample_z(self.generator, range(512))

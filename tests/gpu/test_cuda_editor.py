@@ -3,6 +3,7 @@
 import pytest
 import torch
 from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.results import EditResult
 from styleclip_rt.runtime.torch_edits import TorchRun
 
 from tests.tiny import tiny_bundle
@@ -15,21 +16,28 @@ pytestmark = [
 
 @pytest.mark.parametrize("space", ["z", "w", "w+", "s"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_captured_edit_is_the_edit(
+def test_captured_edits_are_the_edits(
     space: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The second edit is replayed from the first one's graph."""
     editor = Editor(tiny_bundle(), device="cuda", precision=precision)
-    settings = {"space": space, "steps": 8, "views": 1, "preserve": 1.0}
-    captured = editor.edit("red hair", seed=3, **settings)
 
+    def edits() -> list[EditResult]:
+        settings = {"space": space, "steps": 8, "views": 1, "preserve": 1.0}
+        return [
+            editor.edit(prompt, seed=seed, **settings)
+            for prompt, seed in (("red hair", 3), ("smiling", 4))
+        ]
+
+    captured = edits()
     original = TorchRun.step
 
     def eager(self: TorchRun, step: int) -> torch.Tensor:
-        self.take_step = self._step
+        self.take_step = self.plain_step
         return original(self, step)
 
     monkeypatch.setattr(TorchRun, "step", eager)
-    plain = editor.edit("red hair", seed=3, **settings)
-    torch.testing.assert_close(captured.latent, plain.latent, rtol=1e-2, atol=1e-2)
-    for one, two in zip(captured.history, plain.history, strict=True):
-        assert one["total"] == pytest.approx(two["total"], rel=2e-2, abs=2e-3)
+    for replayed, plain in zip(captured, edits(), strict=True):
+        torch.testing.assert_close(replayed.latent, plain.latent, rtol=1e-2, atol=1e-2)
+        for one, two in zip(replayed.history, plain.history, strict=True):
+            assert one["total"] == pytest.approx(two["total"], rel=2e-2, abs=2e-3)

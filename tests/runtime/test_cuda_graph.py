@@ -10,6 +10,7 @@ import pytest
 import torch
 from styleclip_rt.runtime.cuda_graph import CudaGraph
 from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.results import EditResult
 from styleclip_rt.runtime.torch_edits import TorchRun
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -87,26 +88,34 @@ def test_refuses_other_shapes_than_recorded(graphs: list[StandInGraph]) -> None:
         call(torch.zeros(4))
 
 
-@pytest.mark.parametrize("space", ["w+", "s"])
-def test_an_edit_is_the_same_through_a_graph(
-    space: str, graphs: list[StandInGraph], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("space", ["z", "w+", "s"])
+def test_edits_of_one_kind_are_the_same_through_one_graph(
+    space: str, graphs: list[StandInGraph]
 ) -> None:
     editor = Editor(tiny_bundle(), device="cpu", precision="fp32")
-    settings = {"space": space, "steps": 7, "views": 2, "preserve": 1.0}
-    eager = editor.edit("red hair", seed=3, **settings)
+    settings = {"space": space, "views": 2, "preserve": 1.0}
+    edits = [("red hair", 3, 7, 0.1), ("smiling", 4, 5, 0.05)]
 
-    original = TorchRun.step
+    def run() -> list[EditResult]:
+        return [
+            editor.edit(prompt, seed=seed, steps=steps, id=id, **settings)
+            for prompt, seed, steps, id in edits
+        ]
 
-    def captured(self: TorchRun, step: int) -> Tensor:
-        if step == 0:
-            self.take_step = CudaGraph(self._step)
-        return original(self, step)
+    eager = run()
+    editor.engine.uses_graphs = True
+    for one, two in zip(eager, run(), strict=True):
+        assert torch.equal(one.latent, two.latent)
+        assert one.history == two.history
+    assert [graph.replays for graph in graphs] == [5 + 5]
 
-    monkeypatch.setattr(TorchRun, "step", captured)
-    replayed = editor.edit("red hair", seed=3, **settings)
-    assert [graph.replays for graph in graphs] == [5]
-    assert torch.equal(eager.latent, replayed.latent)
-    assert eager.history == replayed.history
+
+def test_graphs_of_other_kinds_take_turns(graphs: list[StandInGraph]) -> None:
+    editor = Editor(tiny_bundle(), device="cpu", precision="fp32")
+    editor.engine.uses_graphs = True
+    for views in (1, 2, 3, 4, 5, 1):
+        editor.edit("red hair", seed=0, steps=3, views=views)
+    assert [graph.replays for graph in graphs] == [1] * 6
 
 
 class HostTraffic(TorchFunctionMode):
@@ -166,7 +175,7 @@ def test_a_step_stays_on_its_device(
     _move(run, "meta")
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
     with HostTraffic("meta") as traffic:
-        outputs = run._step(*run.state, schedule=run.schedule[0], views=run.views[0])
+        outputs = run.plain_step(run.state, run.constants, run.schedule[0], run.views[0])
     assert traffic.found == []
     assert {leaf.device.type for leaf in tree_leaves(outputs)} == {"meta"}
 
@@ -189,8 +198,8 @@ def _run_of(
 
 def _move(run: TorchRun, device: str) -> None:
     """Every network and constant of a run."""
-    step = run.edit_step
-    for network in (step.generator, step.clip, step.identity):
+    engine = run.engine
+    for network in (engine.generator, engine.clip, engine.identity):
         network.to(device)
     for holder in (run.space, run):
         for name, value in vars(holder).items():
