@@ -71,11 +71,18 @@ __global__ void __launch_bounds__(kThreads)
         for (int k = 0; k < V; ++k) mix[j][k] *= style[k];
       }
     }
+    // Every load is made, of some pixel, so that none waits for a branch.
+    Floats<V> values[kPixels];
+#pragma unroll
+    for (int p = 0; p < kPixels; ++p) {
+      const std::int64_t pixel = min(first + p * static_cast<int>(groups), pixels - 1);
+      values[p] = load<V>(c + pixel * channels + channel);
+    }
 #pragma unroll
     for (int p = 0; p < kPixels; ++p) {
       const std::int64_t pixel = first + p * static_cast<int>(groups);
       if (pixel >= pixels) break;
-      auto value = load<V>(c + pixel * channels + channel);
+      auto& value = values[p];
 #pragma unroll
       for (int k = 0; k < V; ++k) {
         value[k] = activate(value[k] * factor[k] + (noise[p] + bias[k]), activation);
@@ -103,18 +110,38 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// One row of the input filtered across, around the column `x`.
-template <class T, int V>
-__device__ __forceinline__ Floats<V> filtered_across(const T* line, int x, int width, int channels,
-                                                     bool inside) {
-  auto sum = filled<V>(0.0f);
+// Where the four pixels that a column of the output sees lie in a row of the input.
+struct Window {
+  int at[4];
+  bool inside[4];
+};
+
+__device__ __forceinline__ Window window_of(int x, int width, int channels) {
+  Window window;
 #pragma unroll
   for (int t = 0; t < 4; ++t) {
     const int column = x + t;
-    if (!inside || column < 0 || column >= width) continue;
-    const auto value = load<V>(line + std::int64_t{column} * channels);
+    window.inside[t] = column >= 0 && column < width;
+    window.at[t] = min(max(column, 0), width - 1) * channels;
+  }
+  return window;
+}
+
+// One row of the input filtered across. Every load is made, of some pixel, so that none waits for a
+// branch.
+template <class T, int V>
+__device__ __forceinline__ Floats<V> filtered_across(const T* line, const Window& window,
+                                                     bool inside) {
+  Floats<V> values[4];
 #pragma unroll
-    for (int k = 0; k < V; ++k) sum[k] += (t % 3 == 0 ? kOuterTap : kInnerTap) * value[k];
+  for (int t = 0; t < 4; ++t) values[t] = load<V>(line + window.at[t]);
+  Floats<V> sum;
+#pragma unroll
+  for (int k = 0; k < V; ++k) {
+    float parts[4];
+#pragma unroll
+    for (int t = 0; t < 4; ++t) parts[t] = inside && window.inside[t] ? values[t][k] : 0.0f;
+    sum[k] = kOuterTap * (parts[0] + parts[3]) + kInnerTap * (parts[1] + parts[2]);
   }
   return sum;
 }
@@ -122,7 +149,7 @@ __device__ __forceinline__ Floats<V> filtered_across(const T* line, int x, int w
 // Every thread filters a strip down one column, three rows of it in registers. The window of an
 // output starts `before` rows and columns before it.
 template <class T, int V, bool kActivate>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     filter_kernel(const T* __restrict__ in, LayerTerms terms, T* __restrict__ out, int in_height,
                   int in_width, int out_height, int out_width, int before, int channels, int rows,
                   std::int64_t noise_stride, Activation activation) {
@@ -139,10 +166,11 @@ __global__ void __launch_bounds__(kThreads)
     bias = load_or<V>(terms.bias, channel, 0.0f);
   }
   const int begin = static_cast<int>(blockIdx.y) * rows, end = min(begin + rows, out_height);
+  const Window window = window_of(x - before, in_width, channels);
   const auto across = [&](int row) {
     const bool inside = row >= 0 && row < in_height;
-    return filtered_across<T, V>(in + std::int64_t{inside ? row : 0} * in_width * channels,
-                                 x - before, in_width, channels, inside);
+    const T* line = in + std::int64_t{inside ? row : 0} * in_width * channels;
+    return filtered_across<T, V>(line, window, inside);
   };
   auto a = across(begin - before), b = across(begin - before + 1), c = across(begin - before + 2);
   for (int y = begin; y < end; ++y) {
@@ -202,6 +230,13 @@ Cut cut_of(const Layer& layer, int width) {
   return cut;
 }
 
+// Pixels of a thread that begins at `first`: a count, not a way out of the loop, so that loads of
+// several pixels can be under way at once.
+__device__ __forceinline__ int steps_of(int first, int pixels, const Cut& cut, unsigned groups) {
+  const int left = pixels - first, stride = static_cast<int>(groups);
+  return left <= 0 ? 0 : min(cut.steps, (left + stride - 1) / stride);
+}
+
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     activate_backward_kernel(const T* __restrict__ grad_y, const float* __restrict__ grad_rgb,
@@ -226,9 +261,10 @@ __global__ void __launch_bounds__(kThreads)
     const float limit = rounded<T>(activation.clamp);
     const float up = 1.0f / activation.gain, down = up / activation.slope;
     const int first = static_cast<int>(blockIdx.x * cut.steps * groups + threadIdx.x / cut.lanes);
-    for (int step = 0; step < cut.steps; ++step) {
+    const int steps = steps_of(first, pixels, cut, groups);
+#pragma unroll 2
+    for (int step = 0; step < steps; ++step) {
       const std::int64_t pixel = first + step * static_cast<int>(groups);
-      if (pixel >= pixels) break;
       const std::int64_t at = image + pixel * channels + channel;
       const auto result = load<V>(y + at);
       auto grad = grad_y == nullptr ? filled<V>(0.0f) : load<V>(grad_y + at);
@@ -283,9 +319,10 @@ __global__ void __launch_bounds__(kThreads)
   if (channel < channels) {
     const auto scale = load_floats<V>(style + n * channels + channel);
     const int first = static_cast<int>(blockIdx.x * cut.steps * groups + threadIdx.x / cut.lanes);
-    for (int step = 0; step < cut.steps; ++step) {
+    const int steps = steps_of(first, pixels, cut, groups);
+#pragma unroll 4
+    for (int step = 0; step < steps; ++step) {
       const std::int64_t pixel = first + step * static_cast<int>(groups);
-      if (pixel >= pixels) break;
       const std::int64_t at = image + pixel * channels + channel;
       auto value = load<V>(grad + at);
       const auto input = load<V>(x + at);

@@ -35,16 +35,24 @@ __global__ void __launch_bounds__(kThreads)
   const int begin = static_cast<int>(blockIdx.y) * rows, end = min(begin + rows, height);
   auto above = filled<V>(0.0f), here = filled<V>(0.0f), below = filled<V>(0.0f);
   for (int row = begin - 1; row <= end; ++row) {
+    // Every load is made, of some pixel, so that none waits for a branch.
+    const bool inside = row >= 0 && row < height;
+    Floats<V> values[3];
+#pragma unroll
+    for (int t = 0; t < 3; ++t) {
+      const int at = min(max(column + t - 1, 0), width - 1);
+      values[t] = load<V>(x + (inside ? row : 0) * line + std::int64_t{at} * channels);
+    }
 #pragma unroll
     for (int t = 0; t < 3; ++t) {
       const int at = column + t - 1;
-      if (row < 0 || row >= height || at < 0 || at >= width) continue;
-      const auto value = load<V>(x + row * line + std::int64_t{at} * channels);
+      const bool seen = inside && at >= 0 && at < width;
 #pragma unroll
       for (int k = 0; k < V; ++k) {
-        above[k] += tap[6 + t][k] * value[k];
-        here[k] += tap[3 + t][k] * value[k];
-        below[k] += tap[t][k] * value[k];
+        const float value = seen ? values[t][k] : 0.0f;
+        above[k] += tap[6 + t][k] * value;
+        here[k] += tap[3 + t][k] * value;
+        below[k] += tap[t][k] * value;
       }
     }
     if (row > begin) store(out + (row - 1) * line, above);

@@ -197,9 +197,11 @@ class MobileStyleGAN(nn.Module):
 
     def styles(self, w_plus: Tensor) -> list[Tensor]:
         """w+ [N, n_latent, latent_dim] -> StyleSpace: one tensor [N, channels] a row."""
+        # One gradient for all rows, where indexing would make and add up one of full size for each.
+        rows = w_plus.unbind(1)
         # Products of a row cost less than autocast's copies of the weights.
         with torch.autocast(w_plus.device.type, enabled=False):
-            return [layer(w_plus[:, i]) for i, layer in enumerate(self.affines())]
+            return [layer(row) for layer, row in zip(self.affines(), rows, strict=True)]
 
     def synthesis(self, latent: Tensor | Sequence[Tensor], resolution: int | None = None) -> Tensor:
         """Draw the image (noise is a stored constant, so the same latent gives the same image).

@@ -183,9 +183,11 @@ class StyleGAN2(nn.Module):
 
         In order of computation: conv, rgb at 4 px, then conv, conv, rgb at each resolution.
         """
+        # One gradient for all rows, where indexing would make and add up one of full size for each.
+        rows = w_plus.unbind(1)
         # Products of a row cost less than autocast's copies of the weights.
         with torch.autocast(w_plus.device.type, enabled=False):
-            return [affine(w_plus[:, row]) for row, affine in self._style_layers()]
+            return [affine(rows[row]) for row, affine in self._style_layers()]
 
     def synthesis(
         self,
