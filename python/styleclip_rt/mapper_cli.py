@@ -187,6 +187,7 @@ def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> No
 @click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
 @click.option("--faces", type=click.IntRange(1), default=60, show_default=True, help="A round.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--face-dim", type=int, default=0, help="Principal components of w to depend on.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16.")
 @_bundle
@@ -196,37 +197,42 @@ def fit(
     latents: Path,
     faces: int,
     rounds: int,
+    face_dim: int,
     out: Path,
     precision: str,
     bundle_name: str,
 ) -> None:
     """Add hair colours to a MAPPER by least squares, for colours that ask every face for another
     move (needs npm once)."""
-    import torch
-
     from styleclip_rt.bundle import load_bundle
     from styleclip_rt.checkpoints import mapper_file
-    from styleclip_rt.devices import choose_precision, keep_freed_memory
+    from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
     from styleclip_rt.folders import cache_folder
     from styleclip_rt.mappers import find, load_for
     from styleclip_rt.models.mapper import PromptMapper
     from styleclip_rt.pictures import save_png
     from styleclip_rt.training.latent_dataset import LatentDataset
     from styleclip_rt.training.mapper_fit import MapperFit
+    from styleclip_rt.training.region_masks import RegionMasks
     from styleclip_rt.training.teachers import Teachers, fetch_teachers
 
     bundle, path = load_bundle(bundle_name), find(name)
     network = load_for(bundle, path, name)
     if not isinstance(network, PromptMapper):
         raise StyleClipError(f"the mapper {name!r} knows no prompts, so none can be added to it.")
-    keep_freed_memory()
+    device = choose_device("auto")
+    if device.type == "cpu":
+        keep_freed_memory()
+    generator = bundle.generator.to(device)
+    faces_seen = LatentDataset(latents, "train")
     fitting = MapperFit(
         bundle,
-        LatentDataset(latents, "train"),
-        Teachers(fetch_teachers(cache_folder())),
+        faces_seen,
+        RegionMasks(generator, faces_seen, Teachers(fetch_teachers(cache_folder()))),
         network,
         _prompts(prompts),
-        choose_precision(precision, torch.device("cpu")),
+        choose_precision(precision, device),
+        face_dim,
     )
     fitted = fitting.run(faces, rounds)
     mapper_file.save(fitted, out, mapper_file.load(path)[1])

@@ -1,6 +1,5 @@
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -12,9 +11,8 @@ from styleclip_rt.training import mapper_fit
 from styleclip_rt.training.latent_dataset import LatentDataset, generate
 from styleclip_rt.training.mapper_fit import MapperFit, ridge
 from styleclip_rt.training.painting import nearest_hair
-from styleclip_rt.training.regions import REGIONS, to_oklab
+from styleclip_rt.training.regions import to_oklab
 from tests.tiny import tiny_bundle, tiny_prompt_mapper
-from tests.training.test_painted_looks import Told
 
 
 def test_ridge_finds_a_move_that_depends_on_the_face() -> None:
@@ -40,12 +38,14 @@ def test_the_nearest_hair_is_no_further_than_it_must_be() -> None:
         nearest_hair("lips_red", brown)
 
 
-def upper_half(images: torch.Tensor, *_: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Stands in for `find_regions`, which finds no hair in noise."""
-    masks = dict.fromkeys(REGIONS, torch.zeros_like(images[:, 0]))
-    masks["hair"] = (torch.arange(images.shape[-1]) < images.shape[-1] // 2).float()[None, :, None]
-    masks["hair"] = masks["hair"].expand_as(masks["skin"])
-    return masks | {"background": 1 - masks["hair"]}
+class UpperHalf:
+    """Stands in for the masks of a data set: hair above, all else below."""
+
+    def of(self, rows: list[int]) -> torch.Tensor:
+        masks = torch.zeros(len(rows), 5, 64, 64)
+        masks[:, 0, :32] = 1
+        masks[:, 1, 32:, :32] = masks[:, 2, 32:, 32:] = 1
+        return masks
 
 
 class Rows:
@@ -79,20 +79,22 @@ class TwoLamps:
         return halves[:, None, :, None].expand(-1, 3, -1, resolution)
 
 
+@pytest.mark.parametrize("at_once", [1, 8])
 def test_fitted_hair_ends_alike_and_leaves_the_rest(
-    face: Any, monkeypatch: pytest.MonkeyPatch
+    at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mapper_fit, "find_regions", upper_half)
+    monkeypatch.setitem(mapper_fit.AT_ONCE, "cpu", at_once)
     torch.manual_seed(0)
     w, bundle, generator = torch.randn(40, 4), tiny_bundle(), TwoLamps()
     lit = SimpleNamespace(generator=generator, clip=bundle.clip)
-    mapper = PromptMapper(PromptMapperConfig(2, (0, 1), ("old",), 8, 4, face_dim=4, rank=1))
+    mapper = PromptMapper(PromptMapperConfig(2, (0, 1), ("old",), 8, 4, face_dim=2, rank=1))
     with torch.no_grad():
-        mapper.face_axes.copy_(torch.eye(4))
+        mapper.face_axes.copy_(torch.eye(4)[:2])
         mapper.texts[0] = -bundle.clip.encode_text(tokenize(["black hair"]))
-    fit = MapperFit(lit, Rows(w), Told(face), mapper, ["black hair"])  # type: ignore[arg-type]
+    fit = MapperFit(lit, Rows(w), UpperHalf(), mapper, ["black hair"], face_dim=4)  # type: ignore[arg-type]
     fitted = fit.run(faces=20, rounds=2)
     assert fitted.config.prompts == ("old", "black hair")
+    assert fitted.config.face_dim == 4
 
     def halves(w_plus: torch.Tensor) -> torch.Tensor:
         image = generator.synthesis(w_plus, 64) * 0.5 + 0.5
@@ -106,11 +108,11 @@ def test_fitted_hair_ends_alike_and_leaves_the_rest(
     assert (after - before)[:, 1].abs().max() < 0.05
 
 
-def test_what_cannot_be_fitted_is_refused(face: Any, tmp_path: Path) -> None:
+def test_what_cannot_be_fitted_is_refused(tmp_path: Path) -> None:
     bundle = tiny_bundle()
     generate(bundle, tmp_path, 2, 1, 0, 0.7)
     mapper = tiny_prompt_mapper(bundle, ("black hair",))
-    latents, teachers = LatentDataset(tmp_path, "train"), Told(face)
+    latents = LatentDataset(tmp_path, "train")
     for prompt, why in (("old", "no hair colour"), ("black hair", "already")):
         with pytest.raises(StyleClipError, match=why):
-            MapperFit(bundle, latents, teachers, mapper, [prompt])  # type: ignore[arg-type]
+            MapperFit(bundle, latents, UpperHalf(), mapper, [prompt])  # type: ignore[arg-type]

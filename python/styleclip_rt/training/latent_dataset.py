@@ -196,7 +196,7 @@ class LatentDataset:
 
     def __init__(self, folder: Path, split: str) -> None:
         self.index = read_index(folder)
-        self.split = split
+        self.folder, self.split = folder, split
         self._shards: list[Any] = []
         for name, count in self.index.shards(split):
             try:
