@@ -322,7 +322,7 @@ def _edit_rows(bundle: Bundle, steps: int | None) -> Rows:
     first = time.perf_counter() - begin
     peak = torch.cuda.max_memory_allocated()
     times = interleave(
-        {"graph": edit, "no graph": eager}, rounds=5, warmup=0, wait=torch.cuda.synchronize
+        {"graph": edit, "no graph": eager}, rounds=3, warmup=0, wait=torch.cuda.synchronize
     )
     return [
         {"candidate": "graph, first edit", "median_s": first, "peak_memory_bytes": peak},
