@@ -1,7 +1,7 @@
 """What the GPU does: each op against its bandwidth floor, the networks, the step and a whole edit.
 
 ``python -m benchmarks.gpu``, or `benchmarks/gpu_check.sh`, which builds and tests first. Writes
-results/gpu-<device>-<date>.json after every part, so that a part that fails takes none with it.
+results/gpu-<device>-<time>.json after every part, so that a part that fails takes none with it.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def op_rows(peaks: roofline.Peaks) -> Rows:
             "bias_act_backward",
             dtype,
             3 * size,
-            lambda x=x: compiled.bias_act_backward(x, x, 0.2, 1.4, None),
+            lambda x=x, y=-x: compiled.bias_act_backward(x, y, 0.2, 1.4, None),
         )
         time_op("idwt2d", dtype, 2 * size, lambda w=waves: compiled.idwt2d(w))
         time_op("dwt2d", dtype, 2 * size, lambda x=x: compiled.dwt2d(x))
@@ -183,24 +183,53 @@ def compare(candidates: dict[str, Callable[[], Run]], rounds: int, slow: str) ->
     return rows + failures
 
 
-def synthesis_rows(batch: int, task: str, compiled: bool) -> Rows:
+def synthesis_rows(batch: int, task: str) -> Rows:
     """StyleGAN2 config-f from w+ to the image at 1024."""
     model, x = networks.stylegan2(SIZE), _start(batch)
     textbook = TextbookStyleGAN2(model)
     timed = forward if task == "forward" else backward
     whole: Callable[[Tensor], Tensor] = model.synthesis
-    calls: dict[str, Callable[[], Run]] = {
-        "ours fp32": lambda: timed(whole, x),
-        "ours bf16": lambda: timed(autocast(whole), x),
-        "ours bf16, graph": lambda: graphed(lambda w: timed(autocast(whole), w)(), x),
-        "stock bf16": lambda: stock(timed(autocast(whole), x)),
-        "textbook fp32": lambda: timed(textbook.synthesis, x),
-        "textbook bf16": lambda: timed(autocast(textbook.synthesis), x),
-    }
-    if compiled:
-        calls["compiled stock bf16"] = lambda: stock(timed(torch.compile(autocast(whole)), x))
-    rows = compare(calls, rounds=10, slow="textbook fp32")
+    rows = compare(
+        {
+            "ours fp32": lambda: timed(whole, x),
+            "ours bf16": lambda: timed(autocast(whole), x),
+            "ours bf16, graph": lambda: graphed(lambda w: timed(autocast(whole), w)(), x),
+            "stock bf16": lambda: stock(timed(autocast(whole), x)),
+            "textbook fp32": lambda: timed(textbook.synthesis, x),
+            "textbook bf16": lambda: timed(autocast(textbook.synthesis), x),
+        },
+        rounds=10,
+        slow="textbook fp32",
+    )
     return [{"task": task, "batch": batch, **row} for row in rows]
+
+
+def compiled_rows() -> Rows:
+    """The same forward and backward by torch.compile, which takes a minute to compile."""
+    whole, x = networks.stylegan2(SIZE).synthesis, _start(1)
+    return compare(
+        {
+            "ours bf16, graph": lambda: graphed(lambda w: backward(autocast(whole), w)(), x),
+            "stock bf16": lambda: stock(backward(autocast(whole), x)),
+            "compiled stock bf16": lambda: stock(backward(torch.compile(autocast(whole)), x)),
+        },
+        rounds=10,
+        slow="stock bf16",
+    )
+
+
+def part_rows() -> Rows:
+    """What the parts of a step take on the device, each forward and backward as one graph."""
+    model, clip, identity = networks.stylegan2(SIZE), networks.clip_vit_b32(), networks.ir_se50()
+    start, tokens = _start(1), tokenize([PROMPT, NEUTRAL]).cuda()
+    image = torch.rand(1, 3, SIZE, SIZE, device="cuda")
+    runs: dict[str, Run] = {
+        "StyleGAN2": backward(autocast(model.synthesis), start),
+        "ViT-B/32": backward(autocast(clip.encode_image), image),
+        "IR-SE50": backward(autocast(identity.encode), image),
+        "step": Edit(model, clip, identity, EditSettings(), start, tokens, "bf16").step,
+    }
+    return [{"part": name, **milliseconds(run)} for name, run in runs.items()]
 
 
 def step_rows() -> Rows:
@@ -346,11 +375,9 @@ def main(arguments: list[str] | None = None) -> Path:
     """Run every part and write the file; returns its path."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the JSON file")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         raise SystemExit("benchmarks.gpu needs a CUDA device that torch can use; there is none.")
-    torch.backends.cudnn.benchmark = True
     for network in (networks.stylegan2(SIZE), networks.clip_vit_b32(), networks.ir_se50()):
         network.cuda()
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
@@ -360,19 +387,18 @@ def main(arguments: list[str] | None = None) -> Path:
     )
     results["peaks"] = {"copy_bytes_per_s": peaks.copy, "flops_per_s": dict(peaks.flops)}
     device = re.sub(r"[^a-z0-9]+", "-", results["machine"]["device"].lower()).strip("-")
-    path = options.out / f"gpu-{device}-{now[:10]}.json"
+    path = options.out / f"gpu-{device}-{now[:16].replace(':', '')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     parts: dict[str, Callable[[], Rows]] = {
         "ops": lambda: op_rows(peaks),
-        "edit": edit_rows,
-        "default bundle": default_bundle_rows,
+        "parts": part_rows,
         "step": step_rows,
-        "synthesis forward, batch 1": lambda: synthesis_rows(1, "forward", False),
-        "synthesis forward, batch 4": lambda: synthesis_rows(4, "forward", False),
-        # The last, as compiling takes long.
-        "synthesis forward + backward, batch 1": lambda: synthesis_rows(
-            1, "forward + backward", not options.no_compile
-        ),
+        "synthesis forward, batch 1": lambda: synthesis_rows(1, "forward"),
+        "synthesis forward + backward, batch 1": lambda: synthesis_rows(1, "forward + backward"),
+        "default bundle": default_bundle_rows,
+        "edit": edit_rows,
+        "synthesis forward, batch 4": lambda: synthesis_rows(4, "forward"),
+        "compiled": compiled_rows,
     }
     bar = tqdm(parts.items(), unit="part")
     for name, part in bar:
