@@ -187,7 +187,12 @@ def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> No
 @click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
 @click.option("--faces", type=click.IntRange(1), default=60, show_default=True, help="A round.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--face-dim", type=int, default=0, help="Principal components of w to depend on.")
+@click.option(
+    "--face-dim",
+    type=int,
+    default=0,
+    help="Principal components of w to depend on, if more than MAPPER does.",
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16.")
 @_bundle

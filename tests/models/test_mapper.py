@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from styleclip_rt.models.mapper import (
     PromptMapperConfig,
     StyleSpaceMapper,
     StyleSpaceMapperConfig,
-    reader,
 )
 
 
@@ -94,23 +92,18 @@ def test_a_mapper_learns_more_prompts_and_keeps_its_own() -> None:
 def test_a_mapper_that_sees_more_does_the_same_until_it_learns() -> None:
     torch.manual_seed(2)
     mapper, w_plus = prompt_mapper(), torch.randn(2, 6, 16)
-    seen = mapper.config.face_dim + 5
-    eye = reader(replace(mapper.config, face_dim=seen, readings=2)).requires_grad_(False)
-    wide = mapper.seeing(torch.randn(5, 16), eye)
+    wide = mapper.seeing(torch.randn(5, 16))
     text = mapper.texts[[0, 1]]
     torch.testing.assert_close(wide(w_plus, text), mapper(w_plus, text))
-    read = eye(wide.face(w_plus))
-    torch.testing.assert_close(wide.seen(w_plus)[:, seen:], read)
     new, basis = torch.eye(8)[5:6], torch.randn(1, 2, 16)
-    flat, slopes = torch.zeros(1, 1, seen + 2), torch.zeros(1, 1, seen + 2)
+    flat, slopes = (torch.zeros(1, 1, wide.config.face_dim) for _ in range(2))
     slopes[..., -1] = 1
     still, more = (
         wide.adding(["new"], new, torch.zeros(1, 2, 16), basis, by)(w_plus, new.expand(2, -1))
         for by in (flat, slopes)
     )
-    torch.testing.assert_close((more - still)[:, [2, 4]], read[:, 1, None, None] * basis)
-    with pytest.raises(ValueError, match="reader already"):
-        wide.seeing(torch.randn(1, 16), eye)
+    last = wide.face(w_plus)[:, -1, None, None]
+    torch.testing.assert_close((more - still)[:, [2, 4]], last * basis)
 
 
 @pytest.mark.parametrize(

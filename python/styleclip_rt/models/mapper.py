@@ -122,7 +122,6 @@ class PromptMapperConfig:
         text_dim: width of a text embedding.
         face_dim: principal components of w by which it sees a face.
         hidden, rank: width of its network, and number of directions that the network mixes.
-        readings: numbers, such as the colour of the hair, that it reads off these components.
     """
 
     n_latent: int
@@ -133,30 +132,18 @@ class PromptMapperConfig:
     face_dim: int = 64
     hidden: int = 128
     rank: int = 16
-    readings: int = 0
-
-
-def reader(config: PromptMapperConfig) -> nn.Sequential:
-    """The network [N, face_dim] -> [N, readings] of a `PromptMapper`."""
-    return nn.Sequential(
-        nn.Linear(config.face_dim, config.hidden),
-        nn.LeakyReLU(LEAK),
-        nn.Linear(config.hidden, config.hidden),
-        nn.LeakyReLU(LEAK),
-        nn.Linear(config.hidden, config.readings),
-    )
 
 
 class PromptMapper(nn.Module):
     """One mapper for several prompts, conditioned on the text embedding.
 
     offset = strength * (sum_i share_i * direction_i + mixture * basis), where
-    mixture = network(face, share) + sum_i share_i * slopes_i * (face, reader(face)). The shares say how near the
+    mixture = network(face, share) + sum_i share_i * slopes_i * face. The shares say how near the
     text is to each prompt of training; the strength is the mean, by share, of what each prompt
     needs. A prompt of training gets its own direction, and one that was never seen a mixture of
     those that it resembles. A direction for all faces cannot fit one face's accidents, which is how
-    an edit in w+ comes to melt; the mixture adds what depends on the face. Its slopes and its reader
-    are not trained with the rest but fitted (`training.mapper_fit`).
+    an edit in w+ comes to melt; the mixture adds what depends on the face. Its slopes are not
+    trained with the rest but fitted (`training.mapper_fit`).
     """
 
     def __init__(self, config: PromptMapperConfig) -> None:
@@ -171,8 +158,7 @@ class PromptMapper(nn.Module):
         self.face_axes = nn.Buffer(torch.zeros(config.face_dim, dim))
         self.directions = nn.Parameter(torch.zeros(count, rows, dim))
         self.basis = nn.Parameter(torch.zeros(config.rank, rows, dim))
-        seen = config.face_dim + config.readings
-        self.slopes = nn.Buffer(torch.zeros(count, config.rank, seen))
+        self.slopes = nn.Buffer(torch.zeros(count, config.rank, config.face_dim))
         self.network = nn.Sequential(
             nn.Linear(config.face_dim + count, config.hidden),
             nn.LeakyReLU(LEAK),
@@ -180,17 +166,11 @@ class PromptMapper(nn.Module):
             nn.LeakyReLU(LEAK),
             nn.Linear(config.hidden, config.rank),
         )
-        self.reader = reader(config) if config.readings else None
 
     def face(self, w_plus: Tensor) -> Tensor:
         """w+ [N, n_latent, latent_dim] -> what it sees of the face: [N, face_dim] principal
         components of the mean w, in standard deviations."""
         return (w_plus.mean(dim=1) - self.face_mean) @ self.face_axes.T
-
-    def seen(self, w_plus: Tensor) -> Tensor:
-        """What the slopes depend on: `face`, and what is read off it, [N, face_dim + readings]."""
-        face = self.face(w_plus)
-        return face if self.reader is None else torch.cat((face, self.reader(face)), dim=1)
 
     def shares(self, text: Tensor) -> Tensor:
         """Unit text embeddings [N, text_dim] -> how near each is to each prompt, [N, prompts],
@@ -200,10 +180,9 @@ class PromptMapper(nn.Module):
     def forward(self, w_plus: Tensor, text: Tensor) -> Tensor:
         """w+ [N, n_latent, latent_dim] and unit text embeddings [N, text_dim] -> offset of w+."""
         share = self.shares(text)
-        seen = self.seen(w_plus)
-        face = seen[:, : self.config.face_dim]
+        face = self.face(w_plus)
         slopes = (share @ self.slopes.flatten(1)).view(-1, *self.slopes.shape[1:])
-        mixture = self.network(torch.cat((face, share), dim=1)) + (slopes @ seen[..., None])[..., 0]
+        mixture = self.network(torch.cat((face, share), dim=1)) + (slopes @ face[..., None])[..., 0]
         strength = (share @ self.strengths)[:, None]
         every = torch.cat((self.directions, self.basis)).flatten(1)
         moves = (strength * torch.cat((share, mixture), dim=1)) @ every
@@ -233,28 +212,20 @@ class PromptMapper(nn.Module):
         return mapper
 
     @torch.no_grad()
-    def seeing(self, axes: Tensor, reader: nn.Module | None = None) -> "PromptMapper":
+    def seeing(self, axes: Tensor) -> "PromptMapper":
         """A mapper that does the same, and sees more of a face, for moves that it is to learn: the
-        additional `axes` [M, latent_dim], and what a `reader` (`reader`) says of all components.
-
-        Raises ValueError if it has a reader already.
-        """
-        if self.reader is not None:
-            raise ValueError("the mapper has a reader already.")
+        additional `axes` [M, latent_dim]."""
         old, more = self.config.face_dim, len(axes)
-        readings = 0 if reader is None else len(list(reader.parameters())[-1])
-        mapper = PromptMapper(replace(self.config, face_dim=old + more, readings=readings))
+        mapper = PromptMapper(replace(self.config, face_dim=old + more))
         state = self.state_dict()
         weight = state["network.0.weight"]
         state |= {
             "face_axes": torch.cat((self.face_axes, axes)),
-            "slopes": F.pad(self.slopes, (0, more + readings)),
+            "slopes": F.pad(self.slopes, (0, more)),
             "network.0.weight": torch.cat(
                 (weight[:, :old], weight.new_zeros(len(weight), more), weight[:, old:]), 1
             ),
         }
-        if reader is not None:
-            state |= {f"reader.{name}": value for name, value in reader.state_dict().items()}
         mapper.load_state_dict(state)
         return mapper
 
@@ -275,7 +246,7 @@ class PromptMapper(nn.Module):
             texts: their unit embeddings [K, text_dim].
             directions: [K, rows, latent_dim].
             basis: [R, rows, latent_dim], of which only the slopes make use.
-            slopes: [K, R, face_dim + readings].
+            slopes: [K, R, face_dim].
         """
         old, new = self.config.rank, basis.shape[0]
         config = replace(

@@ -36,12 +36,10 @@ SHEET = 256
 SOLVES = 3
 SHEET_FACES = 6
 RANK = 16
-RIDGE = 0.3
-"""Of the mean squared effect that one channel's row has."""
+RIDGE, RIDGE_FACES = 0.3, 180
+"""Of the mean squared effect of a measure, for so many faces; of more faces, in proportion less."""
 FREEDOM = 1.0
 """How freely the move may depend on the face, relative to what all faces share."""
-READINGS = 0.6
-"""How much more the move may depend on each reading than on all components together."""
 PROBES = 2
 LEAST_HAIR, LEAST_REGION = 0.05, 0.004
 AT_ONCE = {"cpu": 1, "cuda": 16}
@@ -142,12 +140,12 @@ class MapperFit:
             self.texts,
             torch.zeros(count, *moved),
             torch.zeros(0, *moved),
-            torch.zeros(count, 0, config.face_dim + config.readings),
+            torch.zeros(count, 0, config.face_dim),
         ).to(self.device)
         deviations = 1 / self.mapper.face_axes.norm(dim=1)
-        readings = deviations.new_full((self.mapper.config.readings,), READINGS)
-        self.scale = torch.cat((deviations / deviations.norm(), readings))
-        self.lifts = style_lifts(self.generator, list(config.rows), statistics.deviations)
+        self.scale = deviations / deviations.norm()
+        lifts = style_lifts(self.generator, list(config.rows), statistics.deviations)
+        self.lifts = [lift.to(self.device) for lift in lifts]
 
     def run(self, faces: int, rounds: int) -> PromptMapper:
         """The mapper with the prompts added, on the CPU; in every round, `faces` more faces join
@@ -253,7 +251,7 @@ class MapperFit:
             - 1
             for part in (original.places, original.gradients)
         )
-        seen = self.mapper.seen(w_plus) * self.scale
+        seen = self.mapper.face(w_plus) * self.scale
         text = self.texts[prompt : prompt + 1].expand(len(rows), -1)
         start = w_plus + self.unfitted(w_plus, text)
         return _Faces(
@@ -342,7 +340,8 @@ def ridge(effects: Tensor, missing: Tensor, seen: Tensor) -> tuple[Tensor, Tenso
     alike = 1 + FREEDOM * seen @ seen.T
     # In place, as the kernel of thousands of faces takes gigabytes.
     kernel.view(count, measures, count, measures).mul_(alike[:, None, :, None])
-    kernel.diagonal().add_(RIDGE * kernel.diagonal().mean())
+    share = RIDGE * min(1.0, RIDGE_FACES / count)
+    kernel.diagonal().add_(share * kernel.diagonal().mean())
     root = torch.linalg.cholesky(kernel)
     weight = torch.cholesky_solve(missing.reshape(-1, 1).double(), root).to(flat.dtype)
     moves = torch.einsum("nk,nku->nu", weight.view(count, measures), effects)
