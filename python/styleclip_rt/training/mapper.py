@@ -203,7 +203,7 @@ class MapperTrainer:
             # Coordinates in standard deviations: axis / |axis|^2.
             mapper.face_axes.copy_(axes / axes.square().sum(dim=1, keepdim=True))
         lifts = style_lifts(self.generator, rows, statistics.deviations)
-        units = StyleUnits(statistics.axes, lifts)
+        units = StyleUnits(statistics.axes, [lift.cpu() for lift in lifts])
         starts = {
             "directions": self._leads(units),
             "basis": torch.randn(config.rank, units.width) * 0.1,

@@ -131,7 +131,7 @@ class MapperFit:
         axes = statistics.axes / statistics.axes.square().sum(dim=1, keepdim=True)
         more = axes[mapper.config.face_dim : face_dim]
         if len(more) > 0:
-            mapper = mapper.to(self.device).seeing(more)
+            mapper = mapper.seeing(more.to(mapper.face_axes.device))
         self.mapper = mapper.to(self.device)
         config = self.mapper.config
         count, moved = len(prompts), (len(config.rows), config.latent_dim)
@@ -144,8 +144,7 @@ class MapperFit:
         ).to(self.device)
         deviations = 1 / self.mapper.face_axes.norm(dim=1)
         self.scale = deviations / deviations.norm()
-        lifts = style_lifts(self.generator, list(config.rows), statistics.deviations)
-        self.lifts = [lift.to(self.device) for lift in lifts]
+        self.lifts = style_lifts(self.generator, list(config.rows), statistics.deviations)
 
     def run(self, faces: int, rounds: int) -> PromptMapper:
         """The mapper with the prompts added, on the CPU; in every round, `faces` more faces join

@@ -67,8 +67,7 @@ class StyleStatistics:
 @torch.no_grad()
 def style_lifts(generator: Generator, rows: list[int], deviations: list[Tensor]) -> list[Tensor]:
     """For each row, the moves of w [channels, latent_dim] that move its style channels by one
-    standard deviation each (as nearly as its affine layers can, by their pseudo-inverse); on the
-    CPU."""
+    standard deviation each (as nearly as its affine layers can, by their pseudo-inverse)."""
     dim, count = generator.latent_dim, generator.n_latent
     probe = torch.eye(dim, device=generator.mean_latent.device)[:, None].expand(-1, count, -1)
     origin = generator.styles(torch.zeros_like(probe[:1]))
@@ -79,5 +78,5 @@ def style_lifts(generator: Generator, rows: list[int], deviations: list[Tensor])
         response = torch.cat([responses[i] for i in mine], dim=1).double().cpu()
         inverse = torch.linalg.pinv(response, rtol=1e-3)
         deviation = torch.cat([deviations[i] for i in mine]).double().cpu()
-        lifts.append((deviation[:, None] * inverse).float())
+        lifts.append((deviation[:, None] * inverse).float().to(probe.device))
     return lifts
