@@ -6,13 +6,6 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 
-// V neighbouring channels of a term that may not be there.
-template <int V>
-__device__ __forceinline__ Floats<V> channels_of(const float* term, std::int64_t c,
-                                                 float otherwise) {
-  return term == nullptr ? filled<V>(otherwise) : load_floats<V>(term + c);
-}
-
 template <class T, int V>
 __global__ void __launch_bounds__(kThreads)
     prepare_kernel(const T* __restrict__ x, Preparation terms, T* __restrict__ out, Image image) {
@@ -20,9 +13,9 @@ __global__ void __launch_bounds__(kThreads)
   if (i >= image.elements) return;
   const std::int64_t c = i % image.channels;
   auto value = load<V>(x + i);
-  const auto scale = channels_of<V>(terms.scale, c, 1.0f);
-  const auto shift = channels_of<V>(terms.shift, c, 0.0f);
-  const auto slope = channels_of<V>(terms.slope, c, 1.0f);
+  const auto scale = load_or<V>(terms.scale, c, 1.0f);
+  const auto shift = load_or<V>(terms.shift, c, 0.0f);
+  const auto slope = load_or<V>(terms.slope, c, 1.0f);
 #pragma unroll
   for (int k = 0; k < V; ++k) {
     const float normed = value[k] * scale[k] + shift[k];
@@ -39,10 +32,10 @@ __global__ void __launch_bounds__(kThreads)
   if (i >= image.elements) return;
   const std::int64_t c = i % image.channels;
   auto value = load<V>(grad + i);
-  const auto scale = channels_of<V>(terms.scale, c, 1.0f);
+  const auto scale = load_or<V>(terms.scale, c, 1.0f);
   if (terms.slope != nullptr) {
     const auto seen = load<V>(x + i);
-    const auto shift = channels_of<V>(terms.shift, c, 0.0f);
+    const auto shift = load_or<V>(terms.shift, c, 0.0f);
     const auto slope = load_floats<V>(terms.slope + c);
 #pragma unroll
     for (int k = 0; k < V; ++k) {

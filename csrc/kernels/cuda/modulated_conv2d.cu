@@ -31,11 +31,6 @@ __device__ __forceinline__ float activate(float value, const Activation& by) {
   return clamped(value * (value > 0 ? by.gain : by.gain * by.slope), by.clamp);
 }
 
-template <int V>
-__device__ __forceinline__ Floats<V> load_or(const float* from, std::int64_t at, float otherwise) {
-  return from == nullptr ? filled<V>(otherwise) : load_floats<V>(from + at);
-}
-
 __device__ __forceinline__ float noise_at(const LayerTerms& terms, std::int64_t pixel) {
   if (terms.noise == nullptr) return 0.0f;
   return terms.noise[pixel] * (terms.noise_strength == nullptr ? 1.0f : *terms.noise_strength);

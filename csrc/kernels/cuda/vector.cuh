@@ -103,6 +103,12 @@ __device__ __forceinline__ Floats<V> filled(float value) {
   return out;
 }
 
+// V neighbours of a side input, or `otherwise` where there is none.
+template <int V>
+__device__ __forceinline__ Floats<V> load_or(const float* from, std::int64_t at, float otherwise) {
+  return from == nullptr ? filled<V>(otherwise) : load_floats<V>(from + at);
+}
+
 // Limits to [-limit, limit]; NaN stays NaN.
 __device__ __forceinline__ float clamped(float value, float limit) {
   return value < -limit ? -limit : value > limit ? limit : value;
