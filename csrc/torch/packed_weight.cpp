@@ -50,11 +50,6 @@ Source source_of(const at::Tensor& weight) {
 
 }  // namespace
 
-at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
-                         const std::function<at::Tensor(const at::Tensor&)>& pack, bool keep) {
-  return packed_weights({weight}, kind, [&] { return pack(weight); }, keep);
-}
-
 at::Tensor packed_weights(at::TensorList weights, int64_t kind,
                           const std::function<at::Tensor()>& pack, bool keep) {
   static std::mutex mutex;

@@ -10,15 +10,9 @@
 
 namespace styleclip {
 
-// The packed form of `weight` under `kind` (any number that tells layouts apart). It is kept as
-// long as the weight's memory lives and made anew when the weight was written to; `keep` says
-// whether one that is made now may be kept.
-at::Tensor packed_weight(const at::Tensor& weight, int64_t kind,
-                         const std::function<at::Tensor(const at::Tensor&)>& pack,
-                         bool keep = true);
-
-// As above, made of several tensors. None of them may be what `pack` returns: it would live for
-// ever.
+// What `pack` makes of weights under `kind` (any number that tells layouts apart). It is kept as
+// long as the weights' memory lives and made anew when one was written to; `keep` says whether what
+// is made now may be kept. `pack` may return none of the weights: it would live for ever.
 at::Tensor packed_weights(at::TensorList weights, int64_t kind,
                           const std::function<at::Tensor()>& pack, bool keep = true);
 
@@ -27,8 +21,8 @@ template <class S>
 at::Tensor packed_conv_weight(const at::Tensor& weight, PackedFor use, int tile = 0) {
   using C = typename ComputeType<S>::type;
   const int64_t kind = 16 * (8 * static_cast<int64_t>(use) + tile) + sizeof(S);
-  return packed_weight(weight, kind, [&](const at::Tensor& from) {
-    const at::Tensor plain = from.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
+  return packed_weights({weight}, kind, [&] {
+    const at::Tensor plain = weight.detach().to(c10::CppTypeToScalarType<C>::value).contiguous();
     const int64_t outputs = plain.size(0), inputs = plain.size(1);
     const int kernel = plain.dim() == 2 ? 1 : static_cast<int>(plain.size(2));
     at::Tensor packed =
