@@ -318,8 +318,7 @@ def default_bundle_rows() -> Rows:
     model = networks.mobile_stylegan()
     whole: Callable[[Tensor], Tensor] = model.synthesis
     for batch in (1, 16):
-        x = networks.latents(model.cpu(), batch).cuda()
-        model.cuda()
+        x = networks.latents(model, batch)
         for name, timed in (("forward", forward), ("forward + backward", backward)):
             run = timed(autocast(whole), x)
             calls: dict[str, Callable[[], Run]] = {
@@ -363,12 +362,7 @@ def _edit_rows(bundle: Bundle, steps: int | None) -> Rows:
 
 
 def _start(batch: int) -> Tensor:
-    """w+ [batch, 18, 512] of a drawn face."""
-    model = networks.stylegan2(SIZE)
-    z = torch.randn(batch, model.latent_dim, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        w = model.mapping(z.cuda(), 0.7)
-    return w[:, None].repeat(1, model.n_latent, 1)
+    return networks.latents(networks.stylegan2(SIZE), batch)
 
 
 def main(arguments: list[str] | None = None) -> Path:

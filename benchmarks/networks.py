@@ -52,9 +52,9 @@ def mobile_stylegan() -> MobileStyleGAN:
 
 
 def latents(model: Generator, batch: int) -> Tensor:
-    """w+ [batch, n_latent, latent_dim] of faces drawn from seed 0."""
+    """w+ [batch, n_latent, latent_dim] of faces drawn from seed 0, on the model's device."""
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(batch, model.latent_dim, generator=generator)
     with torch.no_grad():
-        w = model.mapping(z, 0.7)
+        w = model.mapping(z.to(model.mean_latent.device), 0.7)
     return w[:, None].repeat(1, model.n_latent, 1)

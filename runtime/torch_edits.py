@@ -161,7 +161,7 @@ class TorchRun:
         z: Tensor | None,
         start: Tensor,
     ) -> None:
-        self.engine, self.known_text, self.start = engine, known_text, start
+        self.engine, self.known_text = engine, known_text
         device = start.device
         edit_step = EditStep(
             engine.generator, engine.clip, engine.identity, settings, engine.precision
@@ -206,7 +206,7 @@ class TorchRun:
         """See `styleclip_rt.runtime.editor.EditRun`."""
         offset = self.kept if kept else self.state.offset
         images = self.engine.draw(self.space.latent(offset))
-        originals = self.engine.draw(self.start)
+        originals = self.engine.draw(self.constants.start)
         latents = self.space.w_plus(offset).float().cpu()
         faces = []
         for i in range(len(images)):

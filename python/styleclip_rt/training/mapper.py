@@ -196,12 +196,10 @@ class MapperTrainer:
         )
         torch.manual_seed(settings.seed)
         mapper = PromptMapper(config)
-        axes = statistics.axes[: config.face_dim]
         with torch.no_grad():
             mapper.texts.copy_(self.text)
             mapper.face_mean.copy_(statistics.mean)
-            # Coordinates in standard deviations: axis / |axis|^2.
-            mapper.face_axes.copy_(axes / axes.square().sum(dim=1, keepdim=True))
+            mapper.face_axes.copy_(statistics.coordinates[: config.face_dim])
         lifts = style_lifts(self.generator, rows, statistics.deviations)
         units = StyleUnits(statistics.axes, [lift.cpu() for lift in lifts])
         starts = {

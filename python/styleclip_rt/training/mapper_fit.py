@@ -127,9 +127,7 @@ class MapperFit:
         with torch.no_grad():
             self.texts = bundle.clip.encode_text(tokenize(list(prompts))).to(self.device)
         statistics = StyleStatistics.of(self.generator)
-        # Coordinates in standard deviations: axis / |axis|^2.
-        axes = statistics.axes / statistics.axes.square().sum(dim=1, keepdim=True)
-        more = axes[mapper.config.face_dim : face_dim]
+        more = statistics.coordinates[mapper.config.face_dim : face_dim]
         if len(more) > 0:
             mapper = mapper.seeing(more.to(mapper.face_axes.device))
         self.mapper = mapper.to(self.device)

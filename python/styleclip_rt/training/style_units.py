@@ -51,6 +51,12 @@ class StyleStatistics:
     axes: Tensor
     deviations: list[Tensor]
 
+    @property
+    def coordinates(self) -> Tensor:
+        """[latent_dim, latent_dim]: row i times w tells how many standard deviations w lies along
+        axis i."""
+        return self.axes / self.axes.square().sum(dim=1, keepdim=True)
+
     @classmethod
     @torch.no_grad()
     def of(cls, generator: Generator) -> "StyleStatistics":
