@@ -2,11 +2,18 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from styleclip_rt.errors import StyleClipError
+
+if TYPE_CHECKING:
+    from styleclip_rt.bundle import Bundle
+    from styleclip_rt.models.mapper import PromptMapper
+    from styleclip_rt.training.hair_edits import HairEdits
+    from styleclip_rt.training.latent_dataset import LatentDataset
+    from styleclip_rt.training.region_masks import RegionMasks
 
 _folder = click.Path(path_type=Path, file_okay=False)
 _bundle = click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
@@ -209,41 +216,48 @@ def fit(
 ) -> None:
     """Add hair colours to a MAPPER by least squares, for colours that ask every face for another
     move (needs npm once)."""
+    from styleclip_rt.training.mapper_fit import MapperFit
+
+    path, given = _hair(name, prompts, latents, bundle_name, precision)
+    fitting = MapperFit(*given, face_dim)
+    _save_hair(fitting.run(faces, rounds), fitting.edits, path, out)
+
+
+def _hair(
+    name: str, prompts: str, latents: Path, bundle_name: str, precision: str
+) -> tuple[Path, "tuple[Bundle, LatentDataset, RegionMasks, PromptMapper, tuple[str, ...], str]"]:
+    """The mapper's file, and what all work on its hair colours is given."""
     from styleclip_rt.bundle import load_bundle
-    from styleclip_rt.checkpoints import mapper_file
     from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
     from styleclip_rt.folders import cache_folder
     from styleclip_rt.mappers import find, load_for
     from styleclip_rt.models.mapper import PromptMapper
-    from styleclip_rt.pictures import save_png
     from styleclip_rt.training.latent_dataset import LatentDataset
-    from styleclip_rt.training.mapper_fit import MapperFit
     from styleclip_rt.training.region_masks import RegionMasks
     from styleclip_rt.training.teachers import Teachers, fetch_teachers
 
     bundle, path = load_bundle(bundle_name), find(name)
     network = load_for(bundle, path, name)
     if not isinstance(network, PromptMapper):
-        raise StyleClipError(f"the mapper {name!r} knows no prompts, so none can be added to it.")
+        raise StyleClipError(f"the mapper {name!r} knows no prompts, so none can be fitted to it.")
     device = choose_device("auto")
     if device.type == "cpu":
         keep_freed_memory()
     generator = bundle.generator.to(device)
-    faces_seen = LatentDataset(latents, "train")
-    fitting = MapperFit(
-        bundle,
-        faces_seen,
-        RegionMasks(generator, faces_seen, Teachers(fetch_teachers(cache_folder()))),
-        network,
-        _prompts(prompts),
-        choose_precision(precision, device),
-        face_dim,
-    )
-    fitted = fitting.run(faces, rounds)
-    mapper_file.save(fitted, out, mapper_file.load(path)[1])
+    data = LatentDataset(latents, "train")
+    masks = RegionMasks(generator, data, Teachers(fetch_teachers(cache_folder())))
+    wanted = _prompts(prompts)
+    return path, (bundle, data, masks, network, wanted, choose_precision(precision, device))
+
+
+def _save_hair(mapper: "PromptMapper", edits: "HairEdits", origin: Path, out: Path) -> None:
+    from styleclip_rt.checkpoints import mapper_file
+    from styleclip_rt.pictures import save_png
+
+    mapper_file.save(mapper, out, mapper_file.load(origin)[1])
     picture = out.with_suffix(".png")
-    save_png(fitting.sheet(fitted), picture, {})
-    click.echo(f"{out}: {', '.join(fitted.config.prompts)}; see {picture}")
+    save_png(edits.sheet(mapper), picture, {})
+    click.echo(f"{out}: {', '.join(mapper.config.prompts)}; see {picture}")
 
 
 def _prompts(text: str) -> tuple[str, ...]:
