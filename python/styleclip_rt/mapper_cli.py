@@ -223,6 +223,38 @@ def fit(
     _save_hair(fitting.run(faces, rounds), fitting.edits, path, out)
 
 
+@mapper.command()
+@click.argument("name", metavar="MAPPER")
+@click.option("--prompts", required=True, help="Hair colours of MAPPER.")
+@click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+@click.option(
+    "--faces", type=click.IntRange(1), default=120, show_default=True, help="For the moves."
+)
+@click.option(
+    "--drawn", type=click.IntRange(1), default=8000, show_default=True, help="For the readings."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16.")
+@_bundle
+def correct(
+    name: str,
+    prompts: str,
+    latents: Path,
+    faces: int,
+    drawn: int,
+    out: Path,
+    precision: str,
+    bundle_name: str,
+) -> None:
+    """Correct hair colours of a MAPPER by what its edits of thousands of faces lack (needs npm
+    once)."""
+    from styleclip_rt.training.mapper_correction import MapperCorrection
+
+    path, given = _hair(name, prompts, latents, bundle_name, precision)
+    correction = MapperCorrection(*given)
+    _save_hair(correction.run(faces, drawn), correction.edits, path, out)
+
+
 def _hair(
     name: str, prompts: str, latents: Path, bundle_name: str, precision: str
 ) -> tuple[Path, "tuple[Bundle, LatentDataset, RegionMasks, PromptMapper, tuple[str, ...], str]"]:

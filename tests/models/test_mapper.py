@@ -5,6 +5,7 @@ import torch
 
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.models.mapper import (
+    LEAK,
     LevelsMapper,
     LevelsMapperConfig,
     PromptMapper,
@@ -106,10 +107,37 @@ def test_a_mapper_that_sees_more_does_the_same_until_it_learns() -> None:
     torch.testing.assert_close((more - still)[:, [2, 4]], last * basis)
 
 
+def test_corrected_prompts_add_what_is_read_and_others_stay() -> None:
+    torch.manual_seed(1)
+    mapper, w_plus = prompt_mapper(), torch.randn(2, 6, 16)
+    before, readers, moves = mapper, [], torch.randn(2, 3, 2, 16)
+    for i, name in enumerate(("prompt 1", "prompt 0")):
+        leak = torch.nn.LeakyReLU(LEAK)
+        readers.append(torch.nn.Sequential(torch.nn.Linear(16, 5), leak, torch.nn.Linear(5, 3)))
+        mapper = mapper.correcting(name, moves[i], readers[-1])
+    mapper = mapper.seeing(torch.randn(3, 16))
+    for i, row in enumerate((1, 0, 2)):
+        text = mapper.texts[[row, row]]
+        added = (mapper(w_plus, text) - before(w_plus, text))[:, [2, 4]]
+        expected = torch.zeros(2, 2, 16)
+        if i < 2:
+            with torch.no_grad():
+                read = readers[i](w_plus.mean(dim=1) - mapper.face_mean)
+            expected = torch.einsum("nm,mrd->nrd", read, moves[i])
+        torch.testing.assert_close(added, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "mapper",
     [
         prompt_mapper(),
+        prompt_mapper().correcting(
+            "prompt 0",
+            torch.randn(1, 2, 16),
+            torch.nn.Sequential(
+                torch.nn.Linear(16, 5), torch.nn.LeakyReLU(), torch.nn.Linear(5, 1)
+            ),
+        ),
         LevelsMapper(LevelsMapperConfig((2, 1, 3), ("coarse", "fine"), 16)),
         StyleSpaceMapper(StyleSpaceMapperConfig((4, 6, 8), (0, 2))),
     ],

@@ -122,6 +122,8 @@ class PromptMapperConfig:
         text_dim: width of a text embedding.
         face_dim: principal components of w by which it sees a face.
         hidden, rank: width of its network, and number of directions that the network mixes.
+        readings: units of a layer that reads w for prompts that were corrected
+            (`training.mapper_correction`).
     """
 
     n_latent: int
@@ -132,18 +134,19 @@ class PromptMapperConfig:
     face_dim: int = 64
     hidden: int = 128
     rank: int = 16
+    readings: int = 0
 
 
 class PromptMapper(nn.Module):
     """One mapper for several prompts, conditioned on the text embedding.
 
     offset = strength * (sum_i share_i * direction_i + mixture * basis), where
-    mixture = network(face, share) + sum_i share_i * slopes_i * face. The shares say how near the
+    mixture = network(face, share) + sum_i share_i * slopes_i * seen. The shares say how near the
     text is to each prompt of training; the strength is the mean, by share, of what each prompt
     needs. A prompt of training gets its own direction, and one that was never seen a mixture of
     those that it resembles. A direction for all faces cannot fit one face's accidents, which is how
-    an edit in w+ comes to melt; the mixture adds what depends on the face. Its slopes are not
-    trained with the rest but fitted (`training.mapper_fit`).
+    an edit in w+ comes to melt; the mixture adds what depends on the face. Its slopes and readings
+    are not trained with the rest but fitted (`training.mapper_fit`, `training.mapper_correction`).
     """
 
     def __init__(self, config: PromptMapperConfig) -> None:
@@ -158,7 +161,11 @@ class PromptMapper(nn.Module):
         self.face_axes = nn.Buffer(torch.zeros(config.face_dim, dim))
         self.directions = nn.Parameter(torch.zeros(count, rows, dim))
         self.basis = nn.Parameter(torch.zeros(config.rank, rows, dim))
-        self.slopes = nn.Buffer(torch.zeros(count, config.rank, config.face_dim))
+        self.slopes = nn.Buffer(torch.zeros(count, config.rank, config.face_dim + config.readings))
+        # Files of mappers without readings do not have these.
+        reads = config.readings > 0
+        self.reading_axes = nn.Buffer(torch.zeros(config.readings, dim), persistent=reads)
+        self.reading_bias = nn.Buffer(torch.zeros(config.readings), persistent=reads)
         self.network = nn.Sequential(
             nn.Linear(config.face_dim + count, config.hidden),
             nn.LeakyReLU(LEAK),
@@ -172,6 +179,13 @@ class PromptMapper(nn.Module):
         components of the mean w, in standard deviations."""
         return (w_plus.mean(dim=1) - self.face_mean) @ self.face_axes.T
 
+    def seen(self, w_plus: Tensor, face: Tensor) -> Tensor:
+        """What its slopes depend on: `face`, and the readings [N, face_dim + readings]."""
+        if self.config.readings == 0:
+            return face
+        read = (w_plus.mean(dim=1) - self.face_mean) @ self.reading_axes.T + self.reading_bias
+        return torch.cat((face, F.leaky_relu(read, LEAK)), dim=1)
+
     def shares(self, text: Tensor) -> Tensor:
         """Unit text embeddings [N, text_dim] -> how near each is to each prompt, [N, prompts],
         summing to one."""
@@ -182,7 +196,8 @@ class PromptMapper(nn.Module):
         share = self.shares(text)
         face = self.face(w_plus)
         slopes = (share @ self.slopes.flatten(1)).view(-1, *self.slopes.shape[1:])
-        mixture = self.network(torch.cat((face, share), dim=1)) + (slopes @ face[..., None])[..., 0]
+        seen = self.seen(w_plus, face)
+        mixture = self.network(torch.cat((face, share), dim=1)) + (slopes @ seen[..., None])[..., 0]
         strength = (share @ self.strengths)[:, None]
         every = torch.cat((self.directions, self.basis)).flatten(1)
         moves = (strength * torch.cat((share, mixture), dim=1)) @ every
@@ -221,7 +236,14 @@ class PromptMapper(nn.Module):
         weight = state["network.0.weight"]
         state |= {
             "face_axes": torch.cat((self.face_axes, axes)),
-            "slopes": F.pad(self.slopes, (0, more)),
+            "slopes": torch.cat(
+                (
+                    self.slopes[..., :old],
+                    self.slopes.new_zeros(*self.slopes.shape[:2], more),
+                    self.slopes[..., old:],
+                ),
+                dim=2,
+            ),
             "network.0.weight": torch.cat(
                 (weight[:, :old], weight.new_zeros(len(weight), more), weight[:, old:]), 1
             ),
@@ -252,18 +274,55 @@ class PromptMapper(nn.Module):
         config = replace(
             self.config, prompts=(*self.config.prompts, *prompts), rank=self.config.rank + new
         )
-        state = {
-            name: torch.zeros_like(value)
-            for name, value in PromptMapper(config).state_dict().items()
-        }
-        for name, value in self.state_dict().items():
-            state[name][tuple(slice(size) for size in value.shape)] = value
-        count = len(prompts)
-        state["texts"][-count:] = texts
-        state["strengths"][-count:] = 1
-        state["directions"][-count:] = directions
-        state["basis"][old:] = basis
-        state["slopes"][-count:, old:] = slopes
         mapper = PromptMapper(config)
+        state = self._grown(mapper)
+        known = len(self.config.prompts)
+        state["texts"][known:] = texts
+        state["strengths"][known:] = 1
+        state["directions"][known:] = directions
+        state["basis"][old:] = basis
+        state["slopes"][known:, old:, : self.config.face_dim] = slopes
         mapper.load_state_dict(state)
         return mapper
+
+    @torch.no_grad()
+    def correcting(self, prompt: str, moves: Tensor, reader: nn.Sequential) -> "PromptMapper":
+        """A mapper that adds to what one of its prompts does, and serves the others as before.
+
+        Args:
+            prompt: one of its own.
+            moves: [M, rows, latent_dim].
+            reader: says how much of each move a face gets, [N, latent_dim] -> [N, M]: a
+                linear layer, LeakyReLU with slope `LEAK`, and another linear layer. What it sees is
+                how far w is from `face_mean`.
+
+        Raises ValueError for a prompt that is not its own.
+        """
+        corrected = self.config.prompts.index(prompt)
+        first, last = reader[0], reader[-1]
+        assert isinstance(first, nn.Linear)
+        assert isinstance(last, nn.Linear)
+        old_rank, old_readings = self.config.rank, self.config.readings
+        config = replace(
+            self.config,
+            rank=old_rank + len(moves),
+            readings=old_readings + first.out_features,
+        )
+        mapper = PromptMapper(config)
+        state = self._grown(mapper)
+        strength = self.strengths[corrected]
+        direction = torch.einsum("m,mrd->rd", last.bias, moves)
+        state["directions"][corrected] += direction / strength
+        state["basis"][old_rank:] = moves / strength
+        state["slopes"][corrected, old_rank:, self.config.face_dim + old_readings :] = last.weight
+        state["reading_axes"][old_readings:] = first.weight
+        state["reading_bias"][old_readings:] = first.bias
+        mapper.load_state_dict(state)
+        return mapper
+
+    def _grown(self, larger: "PromptMapper") -> dict[str, Tensor]:
+        """Its state in the shapes of a larger mapper, the rest 0."""
+        state = {name: torch.zeros_like(value) for name, value in larger.state_dict().items()}
+        for name, value in self.state_dict().items():
+            state[name][tuple(slice(size) for size in value.shape)] = value
+        return state
