@@ -54,7 +54,9 @@ def tiny_bundle(**defaults: str | float | bool) -> Bundle:
 
 def tiny_prompt_mapper(bundle: Bundle, prompts: tuple[str, ...]) -> PromptMapper:
     torch.manual_seed(0)
-    config = PromptMapperConfig(11, (2, 4), prompts, 8, 16, face_dim=4, hidden=8, rank=2)
+    config = PromptMapperConfig(
+        11, (2, 4), prompts, 8, 16, face_dim=4, hidden=8, rank=2, readings=3
+    )
     mapper = PromptMapper(config)
     with torch.no_grad():
         for tensor in (*mapper.parameters(), *mapper.buffers()):
