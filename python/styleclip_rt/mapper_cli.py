@@ -278,7 +278,7 @@ def _hair(
     generator = bundle.generator.to(device)
     data = LatentDataset(latents, "train")
     masks = RegionMasks(generator, data, Teachers(fetch_teachers(cache_folder())))
-    wanted = _prompts(prompts)
+    wanted = tuple(dict.fromkeys(_prompts(prompts)))
     return path, (bundle, data, masks, network, wanted, choose_precision(precision, device))
 
 

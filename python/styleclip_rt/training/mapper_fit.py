@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from styleclip_rt.bundle import Bundle
@@ -28,7 +27,6 @@ RIDGE, RIDGE_FACES = 0.3, 180
 """Of the mean squared effect of a measure, for so many faces; of more faces, in proportion less."""
 FREEDOM = 1.0
 """How freely the move may depend on the face, relative to what all faces share."""
-_SAME = 0.99
 
 
 class MapperFit:
@@ -41,7 +39,7 @@ class MapperFit:
         mapper: what is to learn more; its rows are kept.
         prompts: hair colours that can be painted (`painting.nearest_hair`).
         precision: "fp32", or "bf16" for drawing.
-        face_dim: principal components of w on which the moves may depend besides what the mapper
+        face_dim: principal components of w on which the moves may depend, if more than the mapper
             sees already.
 
     Raises:
@@ -61,9 +59,8 @@ class MapperFit:
         if known := [prompt for prompt in prompts if prompt in mapper.config.prompts]:
             raise StyleClipError(f"the mapper has the prompt {known[0]!r} already.")
         texts = hair_texts(bundle, prompts)
-        axes = StyleStatistics.of(bundle.generator).coordinates[:face_dim]
-        alike = F.normalize(axes) @ F.normalize(mapper.face_axes.cpu()).T
-        self.mapper = mapper.cpu().seeing(axes[~(alike.abs() > _SAME).any(dim=1)])
+        axes = StyleStatistics.of(bundle.generator).coordinates
+        self.mapper = mapper.cpu().seeing(axes[mapper.config.face_dim : face_dim])
         config = self.mapper.config
         count, moved = len(prompts), (len(config.rows), config.latent_dim)
         unfitted = self.mapper.adding(
