@@ -63,10 +63,15 @@ class Preservation(NamedTuple):
 
 def _low_and_gradients(image: Tensor) -> tuple[Tensor, Tensor]:
     low = F.adaptive_avg_pool2d(image, PIXELS)
-    light = F.adaptive_avg_pool2d(luminance(image), LIGHT)
+    return low, light_gradients(F.adaptive_avg_pool2d(luminance(image), LIGHT))
+
+
+def light_gradients(light: Tensor) -> Tensor:
+    """How much pixels [N, 1, H, W] differ from the next one on the right and the one below,
+    [N, 2, H - 1, W - 1]."""
     right = light[..., :-1, 1:] - light[..., :-1, :-1]
     down = light[..., 1:, :-1] - light[..., :-1, :-1]
-    return low, torch.cat((right, down), dim=1)
+    return torch.cat((right, down), dim=1)
 
 
 def phrase_shares(prompts: Tensor, phrases: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.losses import luminance
+from styleclip_rt.losses import light_gradients, luminance
 from styleclip_rt.models.mapper import PromptMapper
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import contact_sheet, to_pil
@@ -210,10 +210,8 @@ class HairEdits:
         mean = mean / masks.sum(dim=(2, 3)).clamp_min(1)[..., None]
         bare = 1 - masks[:, :1]
         places = colours(_LOW) * F.adaptive_avg_pool2d(bare, _LOW)
-        light = luminance(F.adaptive_avg_pool2d(image, size))
-        right = light[..., :-1, 1:] - light[..., :-1, :-1]
-        down = light[..., 1:, :-1] - light[..., :-1, :-1]
-        gradients = _GRADIENTS * torch.cat((right, down), 1) * (0.3 + 0.7 * bare[..., :-1, :-1])
+        gradients = _GRADIENTS * light_gradients(luminance(F.adaptive_avg_pool2d(image, size)))
+        gradients = gradients * (0.3 + 0.7 * bare[..., :-1, :-1])
         return Look(mean, places.flatten(1), gradients.flatten(1))
 
     def _differences(self, faces: Faces, move: Tensor) -> Tensor:
