@@ -27,7 +27,6 @@ from styleclip_rt.training.regions import to_oklab
 from styleclip_rt.training.style_units import StyleStatistics, style_lifts
 
 SIZE = 512
-SHEET = 256
 SHEET_FACES = 6
 PROBES = 2
 LEAST_HAIR, LEAST_REGION = 0.05, 0.004
@@ -132,7 +131,7 @@ class HairEdits:
             w_plus = self.latents.w([row])[:, None].repeat(1, self.generator.n_latent, 1)
             moves = [mapper(w_plus, text[None]) for text in texts]
             latents = torch.cat([w_plus, *(w_plus + move for move in moves)])
-            drawn = [self._draw(latent[None].to(self.device), SHEET) for latent in latents]
+            drawn = [self._draw(latent[None].to(self.device), SIZE) for latent in latents]
             lines.append([to_pil(image.clamp(0, 1)[0]) for image in drawn])
         return contact_sheet(lines, ["original", *self.prompts], tile=192)
 
