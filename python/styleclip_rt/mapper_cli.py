@@ -9,14 +9,16 @@ import click
 from styleclip_rt.errors import StyleClipError
 
 if TYPE_CHECKING:
-    from styleclip_rt.bundle import Bundle
     from styleclip_rt.models.mapper import PromptMapper
-    from styleclip_rt.training.hair_edits import HairEdits
-    from styleclip_rt.training.latent_dataset import LatentDataset
-    from styleclip_rt.training.region_masks import RegionMasks
+    from styleclip_rt.training.hair_edits import HairEdits, HairFaces
 
 _folder = click.Path(path_type=Path, file_okay=False)
 _bundle = click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
+_latents = click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+_precision = click.option(
+    "--precision", default="auto", show_default=True, help="auto, fp32, bf16."
+)
+_file = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 
 
 @click.group()
@@ -64,7 +66,7 @@ def list_command() -> None:
 
 @mapper.command()
 @click.option("--prompts", required=True, help='Comma-separated, e.g. "red hair,green hair".')
-@click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+@_latents
 @click.option("--out", type=_folder, default=Path("out/mapper"), show_default=True)
 @click.option("--layers", help="Layer groups that may move: coarse,middle,fine.")
 @click.option("--steps", type=int, help="Optimiser steps.")
@@ -82,7 +84,7 @@ def list_command() -> None:
 @click.option("--save-every", type=int, help="Steps between checkpoints.")
 @click.option("--patience", type=int, help="Stop after so many validations without improvement.")
 @click.option("--seed", type=int)
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16.")
+@_precision
 @_bundle
 def train(
     prompts: str,
@@ -161,7 +163,7 @@ def engine() -> Any:
     show_default=True,
     help="That is to be strength 1: once for all, or once for each prompt, in order.",
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@_file
 def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> None:
     """Write a MAPPER for some of its prompts, say those that passed `mapper evaluate`."""
     from styleclip_rt.checkpoints import mapper_file
@@ -191,7 +193,7 @@ def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> No
 @mapper.command()
 @click.argument("name", metavar="MAPPER")
 @click.option("--prompts", required=True, help='Hair colours, e.g. "black hair,brown hair".')
-@click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+@_latents
 @click.option("--faces", type=click.IntRange(1), default=60, show_default=True, help="A round.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option(
@@ -200,8 +202,8 @@ def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> No
     default=0,
     help="Principal components of w to depend on, if more than MAPPER does.",
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16.")
+@_file
+@_precision
 @_bundle
 def fit(
     name: str,
@@ -218,23 +220,23 @@ def fit(
     move (needs npm once)."""
     from styleclip_rt.training.mapper_fit import MapperFit
 
-    path, given = _hair(name, prompts, latents, bundle_name, precision)
-    fitting = MapperFit(*given, face_dim)
+    path, network, data = _hair(name, latents, bundle_name, precision)
+    fitting = MapperFit(data, network, _once(prompts), face_dim)
     _save_hair(fitting.run(faces, rounds), fitting.edits, path, out)
 
 
 @mapper.command()
 @click.argument("name", metavar="MAPPER")
 @click.option("--prompts", required=True, help="Hair colours of MAPPER.")
-@click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+@_latents
 @click.option(
     "--faces", type=click.IntRange(1), default=120, show_default=True, help="For the moves."
 )
 @click.option(
     "--drawn", type=click.IntRange(1), default=8000, show_default=True, help="For the readings."
 )
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16.")
+@_file
+@_precision
 @_bundle
 def correct(
     name: str,
@@ -250,20 +252,21 @@ def correct(
     once)."""
     from styleclip_rt.training.mapper_correction import MapperCorrection
 
-    path, given = _hair(name, prompts, latents, bundle_name, precision)
-    correction = MapperCorrection(*given)
+    path, network, data = _hair(name, latents, bundle_name, precision)
+    correction = MapperCorrection(data, network, _once(prompts))
     _save_hair(correction.run(faces, drawn), correction.edits, path, out)
 
 
 def _hair(
-    name: str, prompts: str, latents: Path, bundle_name: str, precision: str
-) -> tuple[Path, "tuple[Bundle, LatentDataset, RegionMasks, PromptMapper, tuple[str, ...], str]"]:
-    """The mapper's file, and what all work on its hair colours is given."""
+    name: str, latents: Path, bundle_name: str, precision: str
+) -> tuple[Path, "PromptMapper", "HairFaces"]:
+    """A mapper's file, the mapper, and the faces that it is to learn hair colours from."""
     from styleclip_rt.bundle import load_bundle
     from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
     from styleclip_rt.folders import cache_folder
     from styleclip_rt.mappers import find, load_for
     from styleclip_rt.models.mapper import PromptMapper
+    from styleclip_rt.training.hair_edits import HairFaces
     from styleclip_rt.training.latent_dataset import LatentDataset
     from styleclip_rt.training.region_masks import RegionMasks
     from styleclip_rt.training.teachers import Teachers, fetch_teachers
@@ -278,8 +281,8 @@ def _hair(
     generator = bundle.generator.to(device)
     data = LatentDataset(latents, "train")
     masks = RegionMasks(generator, data, Teachers(fetch_teachers(cache_folder())))
-    wanted = tuple(dict.fromkeys(_prompts(prompts)))
-    return path, (bundle, data, masks, network, wanted, choose_precision(precision, device))
+    precision = choose_precision(precision, device)
+    return path, network, HairFaces(bundle, data, masks, precision)
 
 
 def _save_hair(mapper: "PromptMapper", edits: "HairEdits", origin: Path, out: Path) -> None:
@@ -290,6 +293,10 @@ def _save_hair(mapper: "PromptMapper", edits: "HairEdits", origin: Path, out: Pa
     picture = out.with_suffix(".png")
     save_png(edits.sheet(mapper), picture, {})
     click.echo(f"{out}: {', '.join(mapper.config.prompts)}; see {picture}")
+
+
+def _once(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_prompts(text)))
 
 
 def _prompts(text: str) -> tuple[str, ...]:
@@ -355,7 +362,7 @@ def apply(
 
 @mapper.command()
 @click.argument("mappers", nargs=-1, required=True, metavar="MAPPER...")
-@click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+@_latents
 @click.option("--faces", type=click.IntRange(1), default=50, show_default=True, help="Per prompt.")
 @click.option("--strength", type=float, default=1.0, show_default=True)
 @click.option("--optimiser", is_flag=True, help="Make the same edits with `styleclip edit` too.")

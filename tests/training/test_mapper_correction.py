@@ -7,6 +7,7 @@ import torch
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.training.hair_edits import HairFaces
 from styleclip_rt.training.latent_dataset import LatentDataset, generate
 from styleclip_rt.training.mapper_correction import MapperCorrection, reader
 from tests.tiny import tiny_bundle, tiny_prompt_mapper
@@ -27,6 +28,7 @@ def test_a_corrected_prompt_meets_its_colour_and_leaves_the_rest() -> None:
     torch.manual_seed(0)
     w, bundle, generator = torch.randn(60, 4), tiny_bundle(), TwoLamps()
     lit = SimpleNamespace(generator=generator, clip=bundle.clip)
+    data = HairFaces(lit, Rows(w), UpperHalf())  # type: ignore[arg-type]
     mapper = PromptMapper(
         PromptMapperConfig(2, (0, 1), ("old", "black hair"), 8, 4, face_dim=2, rank=1)
     )
@@ -36,7 +38,7 @@ def test_a_corrected_prompt_meets_its_colour_and_leaves_the_rest() -> None:
         # Half of the way to black, and nothing of what differs among faces.
         mapper.directions[1, :, 0], mapper.directions[1, 1, 1] = -3.0, 3.0
         mapper.strengths[1] = 0.5
-    correction = MapperCorrection(lit, Rows(w), UpperHalf(), mapper, ["black hair"])  # type: ignore[arg-type]
+    correction = MapperCorrection(data, mapper, ["black hair"])
     corrected = correction.run(faces=10, drawn=40)
 
     w_plus = w[:, None].repeat(1, 2, 1)
@@ -61,10 +63,10 @@ def test_what_cannot_be_corrected_is_refused(tmp_path: Path) -> None:
     bundle = tiny_bundle()
     generate(bundle, tmp_path, 2, 1, 0, 0.7)
     mapper = tiny_prompt_mapper(bundle, ("old", "red hair"))
-    latents = LatentDataset(tmp_path, "train")
+    data = HairFaces(bundle, LatentDataset(tmp_path, "train"), UpperHalf())  # type: ignore[arg-type]
     for prompt, why in (("old", "no hair colour"), ("black hair", "does not have")):
         with pytest.raises(StyleClipError, match=why):
-            MapperCorrection(bundle, latents, UpperHalf(), mapper, [prompt])  # type: ignore[arg-type]
-    correction = MapperCorrection(bundle, latents, UpperHalf(), mapper, ["red hair"])  # type: ignore[arg-type]
+            MapperCorrection(data, mapper, [prompt])
+    correction = MapperCorrection(data, mapper, ["red hair"])
     with pytest.raises(StyleClipError, match="no faces left"):
         correction.run(faces=2, drawn=2)

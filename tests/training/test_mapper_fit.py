@@ -8,6 +8,7 @@ from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.training import hair_edits
+from styleclip_rt.training.hair_edits import HairFaces
 from styleclip_rt.training.latent_dataset import LatentDataset, generate
 from styleclip_rt.training.mapper_fit import MapperFit, ridge
 from styleclip_rt.training.painting import nearest_hair
@@ -47,11 +48,12 @@ def test_fitted_hair_ends_alike_and_leaves_the_rest(
     torch.manual_seed(0)
     w, bundle, generator = torch.randn(40, 4), tiny_bundle(), TwoLamps()
     lit = SimpleNamespace(generator=generator, clip=bundle.clip)
+    data = HairFaces(lit, Rows(w), UpperHalf())  # type: ignore[arg-type]
     mapper = PromptMapper(PromptMapperConfig(2, (0, 1), ("old",), 8, 4, face_dim=2, rank=1))
     with torch.no_grad():
         mapper.face_axes.copy_(StyleStatistics.of(generator).coordinates[:2])
         mapper.texts[0] = -bundle.clip.encode_text(tokenize(["black hair"]))
-    fit = MapperFit(lit, Rows(w), UpperHalf(), mapper, ["black hair"], face_dim=4)  # type: ignore[arg-type]
+    fit = MapperFit(data, mapper, ["black hair"], face_dim=4)
     fitted = fit.run(faces=20, rounds=2)
     assert fitted.config.prompts == ("old", "black hair")
     assert fitted.config.face_dim == 4
@@ -68,7 +70,7 @@ def test_what_cannot_be_fitted_is_refused(tmp_path: Path) -> None:
     bundle = tiny_bundle()
     generate(bundle, tmp_path, 2, 1, 0, 0.7)
     mapper = tiny_prompt_mapper(bundle, ("black hair",))
-    latents = LatentDataset(tmp_path, "train")
+    data = HairFaces(bundle, LatentDataset(tmp_path, "train"), UpperHalf())  # type: ignore[arg-type]
     for prompt, why in (("old", "no hair colour"), ("black hair", "already")):
         with pytest.raises(StyleClipError, match=why):
-            MapperFit(bundle, latents, UpperHalf(), mapper, [prompt])  # type: ignore[arg-type]
+            MapperFit(data, mapper, [prompt])

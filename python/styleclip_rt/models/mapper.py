@@ -175,15 +175,18 @@ class PromptMapper(nn.Module):
         )
 
     def face(self, w_plus: Tensor) -> Tensor:
-        """w+ [N, n_latent, latent_dim] -> what it sees of the face: [N, face_dim] principal
-        components of the mean w, in standard deviations."""
-        return (w_plus.mean(dim=1) - self.face_mean) @ self.face_axes.T
+        """w+ [N, n_latent, latent_dim] -> what its network sees of the face: [N, face_dim]
+        principal components of the mean w, in standard deviations."""
+        return self.seen(w_plus)[:, : self.config.face_dim]
 
-    def seen(self, w_plus: Tensor, face: Tensor) -> Tensor:
-        """What its slopes depend on: `face`, and the readings [N, face_dim + readings]."""
+    def seen(self, w_plus: Tensor) -> Tensor:
+        """w+ [N, n_latent, latent_dim] -> what its slopes depend on: the face, and then the
+        readings, [N, face_dim + readings]."""
+        apart = w_plus.mean(dim=1) - self.face_mean
+        face = apart @ self.face_axes.T
         if self.config.readings == 0:
             return face
-        read = (w_plus.mean(dim=1) - self.face_mean) @ self.reading_axes.T + self.reading_bias
+        read = apart @ self.reading_axes.T + self.reading_bias
         return torch.cat((face, F.leaky_relu(read, LEAK)), dim=1)
 
     def shares(self, text: Tensor) -> Tensor:
@@ -194,9 +197,9 @@ class PromptMapper(nn.Module):
     def forward(self, w_plus: Tensor, text: Tensor) -> Tensor:
         """w+ [N, n_latent, latent_dim] and unit text embeddings [N, text_dim] -> offset of w+."""
         share = self.shares(text)
-        face = self.face(w_plus)
+        seen = self.seen(w_plus)
+        face = seen[:, : self.config.face_dim]
         slopes = (share @ self.slopes.flatten(1)).view(-1, *self.slopes.shape[1:])
-        seen = self.seen(w_plus, face)
         mixture = self.network(torch.cat((face, share), dim=1)) + (slopes @ seen[..., None])[..., 0]
         strength = (share @ self.strengths)[:, None]
         every = torch.cat((self.directions, self.basis)).flatten(1)

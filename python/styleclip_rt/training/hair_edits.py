@@ -5,6 +5,8 @@ what is missing can be solved for (`mapper_fit`, `mapper_correction`).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
@@ -17,7 +19,6 @@ from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.losses import light_gradients, luminance
 from styleclip_rt.models.mapper import PromptMapper
-from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import contact_sheet, to_pil
 from styleclip_rt.training.captions import PHRASES
 from styleclip_rt.training.latent_dataset import LatentDataset
@@ -43,21 +44,32 @@ _GRADIENTS = 5.0
 _MIDDLES = {"hair_brown": (0.40, 0.0256, 0.0350)}
 
 
-def hair_texts(bundle: Bundle, prompts: Sequence[str]) -> Tensor:
-    """Unit embeddings [prompts, text_dim].
+def _hair_look(prompt: str) -> str:
+    look = next((look for look in LOOKS if prompt in PHRASES.get(look, ())), "")
+    if not look.startswith("hair_"):
+        raise StyleClipError(f"{prompt!r} is no hair colour that can be painted.")
+    return look
 
-    Raises:
-        StyleClipError: a prompt is no hair colour that can be painted (`painting.nearest_hair`).
+
+@dataclass(frozen=True)
+class HairFaces:
+    """Faces to learn hair colours from.
+
+    Attributes:
+        bundle: whose generator, on whose device all is done.
+        latents: the training split of a data set of that generator.
+        masks: of its faces.
+        precision: "fp32", or "bf16" for drawing.
     """
-    for prompt in prompts:
-        if not _look_of(prompt).startswith("hair_"):
-            raise StyleClipError(f"{prompt!r} is no hair colour that can be painted.")
-    with torch.no_grad():
-        return bundle.clip.encode_text(tokenize(list(prompts)))
 
+    bundle: Bundle
+    latents: LatentDataset
+    masks: RegionMasks
+    precision: str = "fp32"
 
-def _look_of(prompt: str) -> str:
-    return next((look for look in LOOKS if prompt in PHRASES.get(look, ())), "")
+    @cached_property
+    def statistics(self) -> StyleStatistics:
+        return StyleStatistics.of(self.bundle.generator)
 
 
 class Look(NamedTuple):
@@ -93,34 +105,26 @@ class Faces(NamedTuple):
 
 
 class HairEdits:
-    """Edits of the faces of a data set by a mapper, and what could be added to them.
+    """Edits of faces by a mapper, and what could be added to them.
 
     Args:
-        bundle: whose generator, on whose device all is done.
-        latents: the training split of a data set of that generator.
-        masks: of its faces.
+        data: the faces.
         mapper: that has the prompts.
-        prompts: hair colours that can be painted.
-        precision: "fp32", or "bf16" for drawing.
+        prompts: hair colours that can be painted (`painting.nearest_hair`).
+
+    Raises:
+        StyleClipError: a prompt is no hair colour.
     """
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        latents: LatentDataset,
-        masks: RegionMasks,
-        mapper: PromptMapper,
-        prompts: Sequence[str],
-        precision: str = "fp32",
-    ) -> None:
-        self.generator, self.latents, self.masks = bundle.generator, latents, masks
+    def __init__(self, data: HairFaces, mapper: PromptMapper, prompts: Sequence[str]) -> None:
+        self.looks = [_hair_look(prompt) for prompt in prompts]
+        self.generator, self.latents, self.masks = data.bundle.generator, data.latents, data.masks
         self.device = self.generator.mean_latent.device
         self.mapper = mapper.to(self.device)
-        self.prompts, self.precision = tuple(prompts), precision
-        self.looks = [_look_of(prompt) for prompt in prompts]
-        self.texts = hair_texts(bundle, prompts).to(self.device)
-        deviations = StyleStatistics.of(self.generator).deviations
-        self.lifts = style_lifts(self.generator, list(mapper.config.rows), deviations)
+        self.prompts, self.precision = tuple(prompts), data.precision
+        config = mapper.config
+        self.texts = self.mapper.texts[[config.prompts.index(prompt) for prompt in prompts]]
+        self.lifts = style_lifts(self.generator, list(config.rows), data.statistics.deviations)
         self.units = sum(len(lift) for lift in self.lifts)
 
     @torch.no_grad()
@@ -223,10 +227,14 @@ class HairEdits:
         ]
         return torch.cat((colours, *projected), 1)
 
+    def still(self, faces: Faces) -> Tensor:
+        """No move, in style units [N, units]."""
+        return torch.zeros(len(faces.w), self.units, device=self.device)
+
     @torch.no_grad()
     def measured(self, faces: Faces, units: Tensor) -> Tensor:
-        """How far faces that are moved further by style units [N, units], or [units] for all, are
-        from what is wished for, [N, K]; all of it is to be 0."""
+        """How far faces that are moved further by style units [N, units] are from what is wished
+        for, [N, K]; all of it is to be 0."""
         return self._differences(faces, self.lifted(units))
 
     def effects(self, faces: Faces, units: Tensor) -> Tensor:

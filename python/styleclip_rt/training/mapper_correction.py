@@ -13,13 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.mapper import LEAK, PromptMapper
-from styleclip_rt.training.hair_edits import HAIR, HairEdits
-from styleclip_rt.training.latent_dataset import LatentDataset
+from styleclip_rt.training.hair_edits import HAIR, HairEdits, HairFaces
 from styleclip_rt.training.mapper_fit import ridge
-from styleclip_rt.training.region_masks import RegionMasks
 
 UNITS = 64
 WIDTH, RIDGE = 2.0, 0.03
@@ -32,29 +29,18 @@ class MapperCorrection:
     """Corrects hair colours of a mapper, on the device of the generator.
 
     Args:
-        bundle: whose generator.
-        latents: the training split of a data set of that generator.
-        masks: of its faces.
+        data: the faces.
         mapper: what is to be corrected.
         prompts: hair colours that it has.
-        precision: "fp32", or "bf16" for drawing.
 
     Raises:
         StyleClipError: a prompt is no hair colour, or the mapper does not have it.
     """
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        latents: LatentDataset,
-        masks: RegionMasks,
-        mapper: PromptMapper,
-        prompts: Sequence[str],
-        precision: str = "fp32",
-    ) -> None:
+    def __init__(self, data: HairFaces, mapper: PromptMapper, prompts: Sequence[str]) -> None:
         if unknown := [prompt for prompt in prompts if prompt not in mapper.config.prompts]:
             raise StyleClipError(f"the mapper does not have the prompt {unknown[0]!r}.")
-        self.edits = HairEdits(bundle, latents, masks, mapper, prompts, precision)
+        self.edits = HairEdits(data, mapper, prompts)
 
     def run(self, faces: int, drawn: int) -> PromptMapper:
         """The corrected mapper, on the CPU: its moves from gradients of `faces` faces, its reader
@@ -79,18 +65,14 @@ class MapperCorrection:
         faces, and nothing else."""
         found = []
         for few in self.edits.faces(prompt, rows, count):
-            still = torch.zeros(len(few.w), self.edits.units, device=self.edits.device)
-            found.append(self.edits.effects(few, still))
+            found.append(self.edits.effects(few, self.edits.still(few)))
             joins(len(few.w))
         if not found:
             raise StyleClipError("no face of the data set has hair to correct this colour of.")
         effects = torch.cat(found)
         unseen = effects.new_zeros(len(effects), 1)
-        moves = []
-        for channel in range(effects.shape[1])[HAIR]:
-            wished = effects.new_zeros(effects.shape[:2])
-            wished[:, channel] = 1
-            moves.append(ridge(effects, wished, unseen)[0])
+        channels = torch.eye(effects.shape[1], device=effects.device)[HAIR]
+        moves = [ridge(effects, one.expand(len(effects), -1), unseen)[0] for one in channels]
         return normalised(torch.stack(moves), effects[:, HAIR].mean(dim=0))
 
     def _reader(
@@ -99,8 +81,7 @@ class MapperCorrection:
         """Reads off w what the hair lacks in each channel."""
         lacks, latents = [], []
         for few in self.edits.faces(prompt, rows, count):
-            still = torch.zeros(len(few.w), self.edits.units, device=self.edits.device)
-            lacks.append(-self.edits.measured(few, still)[:, HAIR].cpu())
+            lacks.append(-self.edits.measured(few, self.edits.still(few))[:, HAIR].cpu())
             latents.append(few.w.cpu())
             joins(len(few.w))
         if not lacks:

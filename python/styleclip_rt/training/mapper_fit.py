@@ -13,13 +13,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.mapper import PromptMapper
-from styleclip_rt.training.hair_edits import Faces, HairEdits, hair_texts
-from styleclip_rt.training.latent_dataset import LatentDataset
-from styleclip_rt.training.region_masks import RegionMasks
-from styleclip_rt.training.style_units import StyleStatistics
+from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.training.hair_edits import Faces, HairEdits, HairFaces
 
 SOLVES = 3
 RANK = 16
@@ -33,12 +30,9 @@ class MapperFit:
     """Fits hair colours and adds them to a mapper, on the device of the generator.
 
     Args:
-        bundle: whose generator.
-        latents: the training split of a data set of that generator.
-        masks: of its faces.
+        data: the faces.
         mapper: what is to learn more; its rows are kept.
         prompts: hair colours that can be painted (`painting.nearest_hair`).
-        precision: "fp32", or "bf16" for drawing.
         face_dim: principal components of w on which the moves may depend, if more than the mapper
             sees already.
 
@@ -47,19 +41,13 @@ class MapperFit:
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        latents: LatentDataset,
-        masks: RegionMasks,
-        mapper: PromptMapper,
-        prompts: Sequence[str],
-        precision: str = "fp32",
-        face_dim: int = 0,
+        self, data: HairFaces, mapper: PromptMapper, prompts: Sequence[str], face_dim: int = 0
     ) -> None:
         if known := [prompt for prompt in prompts if prompt in mapper.config.prompts]:
             raise StyleClipError(f"the mapper has the prompt {known[0]!r} already.")
-        texts = hair_texts(bundle, prompts)
-        axes = StyleStatistics.of(bundle.generator).coordinates
+        with torch.no_grad():
+            texts = data.bundle.clip.encode_text(tokenize(list(prompts)))
+        axes = data.statistics.coordinates
         self.mapper = mapper.cpu().seeing(axes[mapper.config.face_dim : face_dim])
         config = self.mapper.config
         count, moved = len(prompts), (len(config.rows), config.latent_dim)
@@ -70,7 +58,7 @@ class MapperFit:
             torch.zeros(0, *moved),
             torch.zeros(count, 0, config.face_dim),
         )
-        self.edits = HairEdits(bundle, latents, masks, unfitted, prompts, precision)
+        self.edits = HairEdits(data, unfitted, prompts)
         # Components as far apart as in w, on the whole of length 1.
         deviations = 1 / unfitted.face_axes.norm(dim=1)
         self.scale = deviations / deviations.norm()
