@@ -15,10 +15,10 @@ from pathlib import Path
 
 import click
 import torch
-from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 from benchmarks.report import machine
 from benchmarks.timing import Run, interleave, ratio
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 CALLERS = (1, 4, 16)
 

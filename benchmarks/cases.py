@@ -23,7 +23,7 @@ from benchmarks.roofline import Work
 from benchmarks.textbook import TextbookStep, TextbookStyleGAN2, clip_pixels
 from benchmarks.timing import Run
 from styleclip_rt import ops
-from styleclip_rt.edit_settings import EditSettings
+from styleclip_rt.editing.settings import EditSettings
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP, VIT_B_32
 from styleclip_rt.models.facenet import InceptionResnetV1

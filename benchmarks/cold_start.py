@@ -22,8 +22,6 @@ import click
 import numpy as np
 import torch
 from PIL import Image
-from styleclip_rt.export.onnx import export_onnx
-from styleclip_rt.export.table import build
 from tqdm import tqdm
 
 from benchmarks import networks
@@ -31,7 +29,9 @@ from benchmarks.report import machine
 from benchmarks.timing import interleave, ratio
 from styleclip_rt.bundle import create, load_bundle
 from styleclip_rt.checkpoints import mapper_file, native
-from styleclip_rt.fingerprint import fingerprint
+from styleclip_rt.export.onnx import export_onnx
+from styleclip_rt.export.table import build
+from styleclip_rt.models.generator import fingerprint
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 
 PROGRAM = """

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
-from styleclip_rt.edit_settings import EditSettings, adam_schedule, loss_weights
-from styleclip_rt.edit_step import EditStep, StepState
-from styleclip_rt.latents import Generator, Space, Whitening, rows_of
+from styleclip_rt.editing.settings import EditSettings, adam_schedule, loss_weights
+from styleclip_rt.editing.spaces import Space, Whitening, rows_of
+from styleclip_rt.editing.step import EditStep, StepState
+from styleclip_rt.editing.views import random_views
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
-from styleclip_rt.views import random_views
+from styleclip_rt.models.generator import Generator
 
 
 class Edit:

@@ -19,12 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from styleclip_rt.export.aotinductor import export_aotinductor
-from styleclip_rt.export.networks import Network
-from styleclip_rt.export.onnx import export_onnx
-from styleclip_rt.export.table import TABLE, build
-from styleclip_rt.export.torchscript import export_torchscript
-from styleclip_rt.export.verification import Report, Row, verify
 from tqdm import tqdm
 
 from benchmarks import onnx_runtime
@@ -33,6 +27,12 @@ from benchmarks.report import ROOT, machine
 from styleclip_rt.bundle import Bundle, Manifest
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.devices import keep_freed_memory
+from styleclip_rt.export.aotinductor import export_aotinductor
+from styleclip_rt.export.networks import Network
+from styleclip_rt.export.onnx import export_onnx
+from styleclip_rt.export.table import TABLE, build
+from styleclip_rt.export.torchscript import export_torchscript
+from styleclip_rt.export.verification import Report, Row, verify
 from styleclip_rt.files import replacing
 from styleclip_rt.models.mapper import LevelsMapper, LevelsMapperConfig
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from styleclip_rt.bundle import Bundle, load_bundle
-from styleclip_rt.latents import Generator
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 from styleclip_rt.models.clip import CLIP, VIT_B_32
+from styleclip_rt.models.generator import Generator
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 

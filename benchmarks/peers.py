@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from styleclip_rt import ops
-from styleclip_rt.pull import fetch
+from styleclip_rt.bundle.download import fetch
 
 OPSET = 20
 CACHE = Path(__file__).parents[1] / "build" / "benchmarks"

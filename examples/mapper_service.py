@@ -9,6 +9,7 @@ curl -X POST "localhost:8000/faces/edit?mapper=smiling&seed=7" -o smiling.png
 import os
 
 from fastapi import FastAPI
+
 from styleclip_rt.runtime.mapper import MapperRuntime
 from styleclip_rt.runtime.service import create_app
 

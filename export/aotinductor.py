@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from styleclip_rt.export.networks import Network
-from styleclip_rt.export.program import program, tracing
-from styleclip_rt.export.verification import Report, describe, verified
 from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 
+from styleclip_rt.engines.export_info import KEY
 from styleclip_rt.errors import ExportError, StyleClipError
-from styleclip_rt.exported import KEY
+from styleclip_rt.export.networks import Network
+from styleclip_rt.export.program import program, tracing
+from styleclip_rt.export.verification import Report, describe, verified
 
 
 def export_aotinductor(

@@ -4,6 +4,22 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import torch
+from torch import Tensor, nn
+
+from styleclip_rt.bundle import Bundle
+from styleclip_rt.editing.losses import LIGHT, PIXELS, Preservation
+from styleclip_rt.editing.settings import (
+    LOSSES,
+    NEUTRAL_PROMPT,
+    EditSettings,
+    adam_schedule,
+    loss_weights,
+)
+from styleclip_rt.editing.spaces import Space, Whitening, rows_of
+from styleclip_rt.editing.step import EditStep, StepState, Targets
+from styleclip_rt.editing.views import PARAMETERS, random_views
+from styleclip_rt.engines.export_info import Port
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.export.networks import (
     BATCH,
     Network,
@@ -12,23 +28,8 @@ from styleclip_rt.export.networks import (
     random_w_plus,
     weights_hash,
 )
-from torch import Tensor, nn
-
-from styleclip_rt.bundle import Bundle
-from styleclip_rt.edit_settings import (
-    LOSSES,
-    NEUTRAL_PROMPT,
-    EditSettings,
-    adam_schedule,
-    loss_weights,
-)
-from styleclip_rt.edit_step import EditStep, StepState, Targets
-from styleclip_rt.errors import StyleClipError
-from styleclip_rt.exported import Port
-from styleclip_rt.latents import Space, Whitening, rows_of, unfold
-from styleclip_rt.losses import LIGHT, PIXELS, Preservation
+from styleclip_rt.models.generator import unfold
 from styleclip_rt.models.tokenizer import tokenize
-from styleclip_rt.views import PARAMETERS, random_views
 
 STEPS = "steps"
 """Names the free dimension: the number of steps of an edit."""

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from styleclip_rt.export.networks import BATCH, Network, random_w_plus, weights_hash
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints.mapper_file import Mapper
+from styleclip_rt.engines.export_info import Port
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.exported import Port
+from styleclip_rt.export.networks import BATCH, Network, random_w_plus, weights_hash
 from styleclip_rt.models.mapper import PromptMapper, StyleSpaceMapper
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from styleclip_rt.bundle import Bundle
+from styleclip_rt.engines.export_info import Port
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.exported import Port
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1

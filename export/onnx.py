@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from styleclip_rt.engines.export_info import KEY
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.export.networks import Network
 from styleclip_rt.export.program import program
 from styleclip_rt.export.verification import Report, describe, verified
-
-from styleclip_rt.errors import StyleClipError
-from styleclip_rt.exported import KEY
 
 OPSET = 20
 """The lowest with an exact GELU; ONNX Runtime 1.17 and TensorRT 10 know it."""

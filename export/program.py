@@ -5,12 +5,12 @@ import warnings
 from collections.abc import Iterator
 
 import torch
-from styleclip_rt.export.derivatives import trace_gradient
-from styleclip_rt.export.networks import Network
 from torch import Tensor, nn
 
+from styleclip_rt.engines.export_info import Port
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.exported import Port
+from styleclip_rt.export.derivatives import trace_gradient
+from styleclip_rt.export.networks import Network
 from styleclip_rt.ops import _library, standard_ops
 
 MAX_LENGTH = 4096

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from styleclip_rt.bundle import Bundle
+from styleclip_rt.bundle.mappers import find, load_for
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.export.edit import EDIT_NETWORKS
 from styleclip_rt.export.mappers import MAPPER_NETWORKS, mapper_networks
 from styleclip_rt.export.networks import NETWORKS, Network
-
-from styleclip_rt.bundle import Bundle
-from styleclip_rt.errors import StyleClipError
-from styleclip_rt.mappers import find, load_for
 
 TABLE: dict[str, Callable[[Bundle], Network]] = NETWORKS | EDIT_NETWORKS
 """Name -> what builds it from a bundle."""

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from styleclip_rt import engines
+from styleclip_rt.engines.export_info import ExportInfo, Port
+from styleclip_rt.errors import ExportError, StyleClipError
 from styleclip_rt.export.edit import STEPS
 from styleclip_rt.export.networks import BATCH, Network
 from styleclip_rt.export.onnx import export_onnx
 from styleclip_rt.export.verification import Report, verified, verify
-
-from styleclip_rt import engines
-from styleclip_rt.errors import ExportError, StyleClipError
-from styleclip_rt.exported import ExportInfo, Port
 from styleclip_rt.files import replacing
 from styleclip_rt.folders import cache_folder
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import fx
+
+from styleclip_rt.engines.export_info import KEY
 from styleclip_rt.export.networks import Network
 from styleclip_rt.export.program import example_inputs, traceable, tracing
 from styleclip_rt.export.verification import Report, describe, verified
-from torch import fx
-
-from styleclip_rt.exported import KEY
 
 
 def export_torchscript(

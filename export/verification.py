@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from styleclip_rt.export.networks import BATCH, Network
 
 from styleclip_rt import __version__, engines
 from styleclip_rt.engines import Array
+from styleclip_rt.engines.export_info import ExportInfo, Port
 from styleclip_rt.errors import ExportError, StyleClipError
-from styleclip_rt.exported import ExportInfo, Port
+from styleclip_rt.export.networks import BATCH, Network
 from styleclip_rt.files import replacing
 
 PRECISIONS = ("fp32", "fp16")

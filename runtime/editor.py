@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from styleclip_rt.runtime.results import HISTORY_FIELDS, EditResult
 from tqdm import tqdm
 
-from styleclip_rt.edit_settings import MAX_PROMPT_LENGTH, EditSettings, learning_rate_factor
+from styleclip_rt.editing.settings import MAX_PROMPT_LENGTH, EditSettings, learning_rate_factor
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
+from styleclip_rt.runtime.results import HISTORY_FIELDS, EditResult
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from styleclip_rt.runtime.editor import EditedFace
-from styleclip_rt.runtime.exported_networks import ExportedNetworks
 
-from styleclip_rt.edit_settings import (
+from styleclip_rt.editing.settings import (
     LOSSES,
     NEUTRAL_PROMPT,
     EditSettings,
     adam_schedule,
     loss_weights,
 )
+from styleclip_rt.editing.views import random_views
 from styleclip_rt.engines import Array
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.tokenizer import token_rows
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.views import random_views
+from styleclip_rt.runtime.editor import EditedFace
+from styleclip_rt.runtime.exported_networks import ExportedNetworks
 
 if TYPE_CHECKING:
     from torch import Tensor

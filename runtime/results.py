@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save_file
 
-from styleclip_rt.edit_settings import LOSSES, EditSettings
+from styleclip_rt.editing.settings import LOSSES, EditSettings
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import comparison, loss_plot, save_png
 
 if TYPE_CHECKING:
-    from styleclip_rt.runtime.mapper import MappedFace
     from torch import Tensor
+
+    from styleclip_rt.runtime.mapper import MappedFace
 
 
 HISTORY_FIELDS = (*LOSSES, "lr")

@@ -18,10 +18,10 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import to_pil
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 Value = TypeVar("Value")
 

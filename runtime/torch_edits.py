@@ -7,25 +7,26 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from styleclip_rt.runtime.cuda_graph import CudaGraph
-from styleclip_rt.runtime.editor import EditedFace
 from torch import Tensor
 
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
-from styleclip_rt.edit_settings import (
+from styleclip_rt.editing.settings import (
     LOSSES,
     NEUTRAL_PROMPT,
     EditSettings,
     adam_schedule,
     loss_weights,
 )
-from styleclip_rt.edit_step import EditStep, StepState, Targets
+from styleclip_rt.editing.spaces import Space, Whitening, rows_of
+from styleclip_rt.editing.step import EditStep, StepState, Targets
+from styleclip_rt.editing.views import random_views
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.latents import Space, Whitening, rows_of, sample_z
+from styleclip_rt.models.generator import sample_z
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.views import random_views
+from styleclip_rt.runtime.cuda_graph import CudaGraph
+from styleclip_rt.runtime.editor import EditedFace
 
 StepResult = tuple[StepState, dict[str, Tensor], Tensor]
 StepFunction = Callable[[StepState, "Constants", Tensor, Tensor], StepResult]

@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from styleclip_rt.runtime.mapper import CheckedMove, another_clip
 from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle, load_bundle
+from styleclip_rt.bundle.mappers import find, load_for
 from styleclip_rt.devices import keep_freed_memory
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.latents import sample_z
-from styleclip_rt.mappers import find, load_for
+from styleclip_rt.models.generator import sample_z
 from styleclip_rt.models.mapper import PromptMapper, StyleSpaceMapper
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.runtime.mapper import CheckedMove, another_clip
 
 SAME_TEXT = 0.999
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from styleclip_rt.edit_settings import EditSettings
+    from styleclip_rt.editing.settings import EditSettings
     from styleclip_rt.runtime.editor import Editor
     from styleclip_rt.runtime.results import EditResult
 
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Importing torch takes a second, which `styleclip --help` need not wait for.
     if name == "EditSettings":
-        from styleclip_rt.edit_settings import EditSettings
+        from styleclip_rt.editing.settings import EditSettings
 
         return EditSettings
     if name == "EditResult":

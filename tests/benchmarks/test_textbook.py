@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.editing import Edit
 from benchmarks.textbook import TextbookStep, TextbookStyleGAN2, clip_pixels
-from styleclip_rt.edit_settings import EditSettings
+from styleclip_rt.editing.settings import EditSettings
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 from styleclip_rt.models.clip import CLIP, CLIPConfig, TextConfig, VisionTransformerConfig
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config

@@ -6,9 +6,9 @@ import openvino
 import pytest
 import torch
 
+from styleclip_rt.bundle.download import fetch
 from styleclip_rt.checkpoints import openvino_ir
 from styleclip_rt.errors import CheckpointError
-from styleclip_rt.pull import fetch
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from styleclip_rt.export.table import build
-from styleclip_rt.export.torchscript import export_torchscript
 
 from styleclip_rt import __version__
 from styleclip_rt.checkpoints import mapper_file
+from styleclip_rt.export.table import build
+from styleclip_rt.export.torchscript import export_torchscript
 from styleclip_rt.ops import _library
 from styleclip_rt.pictures import to_pil
 from tests.export.archives import of_version

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from styleclip_rt.export.table import build
 
+from styleclip_rt.export.table import build
 from styleclip_rt.pictures import to_pil
 from tests.tiny import tiny_bundle
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from styleclip_rt.export.aotinductor import export_aotinductor
-from styleclip_rt.export.table import build
-from styleclip_rt.export.torchscript import export_torchscript
 
 from styleclip_rt import engines
 from styleclip_rt.errors import ExportError, StyleClipError
+from styleclip_rt.export.aotinductor import export_aotinductor
+from styleclip_rt.export.table import build
+from styleclip_rt.export.torchscript import export_torchscript
 from styleclip_rt.ops import _library
 from tests.tiny import tiny_bundle
 

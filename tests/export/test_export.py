@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+
+from styleclip_rt import engines
+from styleclip_rt.bundle import Bundle
+from styleclip_rt.errors import ExportError, StyleClipError
 from styleclip_rt.export.networks import Network
 from styleclip_rt.export.onnx import OPSET, export_onnx
 from styleclip_rt.export.table import TABLE, build
 from styleclip_rt.export.torchscript import export_torchscript
 from styleclip_rt.export.verification import Report, verify
-from styleclip_rt.runtime.editor import Editor
-from styleclip_rt.runtime.exported_edits import GRAPHS
-
-from styleclip_rt import engines
-from styleclip_rt.bundle import Bundle
-from styleclip_rt.directions import LookDirections
-from styleclip_rt.errors import ExportError, StyleClipError
 from styleclip_rt.models.clip import CLIP, VisionTransformerConfig
+from styleclip_rt.models.looks import LookDirections
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 from styleclip_rt.ops import _library
+from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.exported_edits import GRAPHS
 from tests.export.archives import of_version, rewritten
 from tests.export.tensorrt_operators import check_tensorrt_takes
 from tests.tiny import tiny_bundle

@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from styleclip_rt.export.onnx import export_onnx
-from styleclip_rt.export.table import build, networks
-from styleclip_rt.export.torchscript import export_torchscript
-from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 from styleclip_rt import engines
 from styleclip_rt.checkpoints import mapper_file
+from styleclip_rt.cli.export import verify
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.export_cli import verify
+from styleclip_rt.export.onnx import export_onnx
+from styleclip_rt.export.table import build, networks
+from styleclip_rt.export.torchscript import export_torchscript
 from styleclip_rt.models.mapper import (
     LevelsMapper,
     LevelsMapperConfig,
@@ -23,6 +22,7 @@ from styleclip_rt.models.mapper import (
     StyleSpaceMapper,
     StyleSpaceMapperConfig,
 )
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
 from tests.export.tensorrt_operators import check_tensorrt_takes
 from tests.tiny import tiny_bundle
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from styleclip_rt.export.table import build
-from styleclip_rt.export.tensorrt import is_current
-from styleclip_rt.export.verification import describe
 
 from styleclip_rt import engines
 from styleclip_rt.cli import main
 from styleclip_rt.engines import tensorrt
 from styleclip_rt.engines.tensorrt import Built, TensorRTEngine, pack
 from styleclip_rt.errors import ExportError
+from styleclip_rt.export.table import build
+from styleclip_rt.export.tensorrt import is_current
+from styleclip_rt.export.verification import describe
 from tests.tiny import tiny_bundle
 
 INFO = dataclasses.replace(

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.results import EditResult
 from styleclip_rt.runtime.torch_edits import TorchRun
-
 from tests.tiny import tiny_bundle
 
 pytestmark = [

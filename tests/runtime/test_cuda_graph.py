@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from styleclip_rt.runtime.cuda_graph import CudaGraph
-from styleclip_rt.runtime.editor import Editor
-from styleclip_rt.runtime.results import EditResult
-from styleclip_rt.runtime.torch_edits import TorchRun
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_
 
+from styleclip_rt.runtime.cuda_graph import CudaGraph
+from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.results import EditResult
+from styleclip_rt.runtime.torch_edits import TorchRun
 from tests.tiny import tiny_bundle
 
 

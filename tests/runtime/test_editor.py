@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from styleclip_rt.runtime.editor import Editor
 
-from styleclip_rt.edit_settings import learning_rate_factor
+from styleclip_rt.editing.settings import learning_rate_factor
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.runtime.editor import Editor
 from tests.tiny import tiny_bundle
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from styleclip_rt.export.onnx import export_onnx
-from styleclip_rt.export.table import build
-from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import ExportError, StyleClipError
+from styleclip_rt.export.onnx import export_onnx
+from styleclip_rt.export.table import build
 from styleclip_rt.models.mapper import (
     LevelsMapper,
     LevelsMapperConfig,
@@ -21,6 +20,7 @@ from styleclip_rt.models.mapper import (
     StyleSpaceMapper,
     StyleSpaceMapperConfig,
 )
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
 from tests.tiny import tiny_bundle, tiny_prompt_mapper
 
 pytest.importorskip("onnxscript")

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 from styleclip_rt.checkpoints import mapper_file, native
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.fingerprint import fingerprint
+from styleclip_rt.models.generator import fingerprint
 from styleclip_rt.models.mapper import (
     LevelsMapper,
     LevelsMapperConfig,
@@ -18,6 +17,7 @@ from styleclip_rt.models.mapper import (
     StyleSpaceMapperConfig,
 )
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
 from tests.tiny import tiny_bundle
 
 BUNDLE = tiny_bundle()

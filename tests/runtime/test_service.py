@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save
-from styleclip_rt.runtime import torch_mappers
-from styleclip_rt.runtime.mapper import MapperRuntime
 
-from styleclip_rt import mappers as mappers_module
+from styleclip_rt.bundle import mappers as mappers_module
 from styleclip_rt.checkpoints import mapper_file
-from styleclip_rt.fingerprint import fingerprint
+from styleclip_rt.models.generator import fingerprint
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.runtime import torch_mappers
+from styleclip_rt.runtime.mapper import MapperRuntime
 from tests.tiny import tiny_bundle
 
 pytest.importorskip("starlette")
@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 SERVE = """
 import sys
 from pathlib import Path
-from styleclip_rt import bundle, cli, mappers
+from styleclip_rt import bundle, cli
+from styleclip_rt.bundle import mappers
 from tests.tiny import tiny_bundle
 bundle.load_bundle = lambda name: tiny_bundle()
 folder = Path(sys.argv.pop(1))

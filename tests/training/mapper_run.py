@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from styleclip_rt.mapper_cli import engine
+from styleclip_rt.cli.mapper import engine
 from styleclip_rt.training.mapper import MapperSettings, MapperTrainer
 from tests.tiny import tiny_bundle
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.latents import sample_z
+from styleclip_rt.models.generator import sample_z
 from styleclip_rt.training import latent_dataset
 from styleclip_rt.training.latent_dataset import LatentDataset, draw_sheet, generate
 from tests.tiny import tiny_bundle

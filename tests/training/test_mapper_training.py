@@ -13,7 +13,7 @@ import torch
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.latents import fold, unfold
+from styleclip_rt.models.generator import fold, unfold
 from styleclip_rt.models.mapper import PromptMapper
 from styleclip_rt.training.latent_dataset import generate
 from styleclip_rt.training.mapper import MapperSettings, MapperTrainer

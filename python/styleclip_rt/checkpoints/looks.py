@@ -12,9 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from styleclip_rt.checkpoints import native
-from styleclip_rt.directions import LookDirections
 from styleclip_rt.errors import CheckpointError
-from styleclip_rt.losses import RegionPrior
+from styleclip_rt.models.looks import LookDirections, RegionPrior
 
 REGION_PRIOR = "region_prior"
 LOOK_DIRECTIONS = "look_directions"

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from styleclip_rt.engines.export_info import ExportInfo
 from styleclip_rt.errors import ExportError
-from styleclip_rt.exported import ExportInfo
 
 Array = NDArray[Any]
 

@@ -7,8 +7,8 @@ import numpy as np
 import onnxruntime
 
 from styleclip_rt.engines import Array, checked, threads
+from styleclip_rt.engines.export_info import KEY, ExportInfo
 from styleclip_rt.errors import ExportError
-from styleclip_rt.exported import KEY, ExportInfo
 
 PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],

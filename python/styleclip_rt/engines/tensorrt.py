@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from styleclip_rt.engines import Array, checked
+from styleclip_rt.engines.export_info import ExportInfo
 from styleclip_rt.errors import ExportError
-from styleclip_rt.exported import ExportInfo
 
 if TYPE_CHECKING:
     import tensorrt as trt

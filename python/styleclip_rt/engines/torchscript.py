@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from styleclip_rt.engines import Array, checked
+from styleclip_rt.engines.export_info import KEY, ExportInfo
 from styleclip_rt.errors import ExportError
-from styleclip_rt.exported import KEY, ExportInfo
 from styleclip_rt.ops import _library
 
 

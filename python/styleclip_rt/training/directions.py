@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from styleclip_rt.directions import LookDirections
-from styleclip_rt.latents import Generator, Whitening, unfold
+from styleclip_rt.editing.spaces import Whitening
+from styleclip_rt.models.generator import Generator, unfold
+from styleclip_rt.models.looks import LookDirections
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.training.captions import PHRASES
 from styleclip_rt.training.faces import draw_faces, measure_once, random_w

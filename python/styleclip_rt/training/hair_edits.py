@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle
+from styleclip_rt.editing.losses import light_gradients, luminance
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.losses import light_gradients, luminance
 from styleclip_rt.models.mapper import PromptMapper
 from styleclip_rt.pictures import contact_sheet, to_pil
 from styleclip_rt.training.captions import PHRASES

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from styleclip_rt.latents import Generator, Whitening, fold, unfold
+from styleclip_rt.editing.spaces import Whitening
+from styleclip_rt.models.generator import Generator, fold, unfold
 from styleclip_rt.training.attributes import measure
 from styleclip_rt.training.captions import HAIR_COLOURS, PHRASES
 from styleclip_rt.training.painting import paint

@@ -22,8 +22,7 @@ from tqdm import tqdm
 
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.fingerprint import fingerprint
-from styleclip_rt.latents import sample_z
+from styleclip_rt.models.generator import fingerprint, sample_z
 from styleclip_rt.pictures import contact_sheet, to_pil
 
 FORMAT = "styleclip-rt-latents/1"

@@ -20,17 +20,18 @@ from tqdm import tqdm
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.devices import keep_freed_memory
-from styleclip_rt.edit_settings import (
+from styleclip_rt.editing.losses import Preservation
+from styleclip_rt.editing.settings import (
     NEUTRAL_PROMPT,
     EditSettings,
     learning_rate_factor,
     loss_weights,
 )
-from styleclip_rt.edit_step import EditStep, Targets
+from styleclip_rt.editing.spaces import rows_of
+from styleclip_rt.editing.step import EditStep, Targets
+from styleclip_rt.editing.views import random_views
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.fingerprint import fingerprint
-from styleclip_rt.latents import fold, rows_of, unfold
-from styleclip_rt.losses import Preservation
+from styleclip_rt.models.generator import fingerprint, fold, unfold
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
@@ -38,7 +39,6 @@ from styleclip_rt.training.latent_dataset import LatentDataset
 from styleclip_rt.training.painted_looks import Painted, PaintedLooks
 from styleclip_rt.training.style_units import StyleStatistics, StyleUnits, style_lifts
 from styleclip_rt.training.teachers import Teachers
-from styleclip_rt.views import random_views
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"

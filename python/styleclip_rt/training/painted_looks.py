@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.latents import Generator
+from styleclip_rt.models.generator import Generator
 from styleclip_rt.training.captions import PHRASES
 from styleclip_rt.training.painting import LOOKS, paint
 from styleclip_rt.training.regions import find_regions, to_oklab

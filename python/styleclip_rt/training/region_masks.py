@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import replacing
-from styleclip_rt.latents import Generator
+from styleclip_rt.models.generator import Generator
 from styleclip_rt.training.latent_dataset import LatentDataset
 from styleclip_rt.training.regions import find_regions
 from styleclip_rt.training.teachers import Teachers

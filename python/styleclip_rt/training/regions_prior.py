@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from styleclip_rt.losses import RegionPrior
+from styleclip_rt.models.looks import RegionPrior
 from styleclip_rt.training.captions import PHRASES
 from styleclip_rt.training.face_clip import ATTRIBUTES, LabelledFaces
 

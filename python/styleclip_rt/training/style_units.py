@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from styleclip_rt.latents import Generator
+from styleclip_rt.models.generator import Generator
 
 STATISTICS = 4096
 

@@ -1,0 +1,65 @@
+"""The networks of a bundle, and what is known of looks in its latents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from styleclip_rt.bundle.manifest import Manifest
+from styleclip_rt.models.arcface import ArcFace
+from styleclip_rt.models.clip import CLIP
+from styleclip_rt.models.facenet import InceptionResnetV1
+from styleclip_rt.models.generator import unfold
+from styleclip_rt.models.looks import LookDirections, RegionPrior
+from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
+from styleclip_rt.models.stylegan2 import StyleGAN2
+from styleclip_rt.models.tokenizer import tokenize
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The networks of a bundle, on the CPU, in float32, in eval mode and frozen.
+
+    ``known_tokens`` are the text tokens that CLIP saw in training, None where that is unrecorded;
+    ``region_prior`` says where in a face a prompt may change things, None where it may anywhere;
+    ``look_directions`` say which way a look lies in the generator's latents, None where unmeasured.
+    """
+
+    name: str
+    manifest: Manifest
+    generator: StyleGAN2 | MobileStyleGAN
+    clip: CLIP
+    identity: ArcFace | InceptionResnetV1
+    known_tokens: frozenset[int] | None = None
+    region_prior: RegionPrior | None = None
+    look_directions: LookDirections | None = None
+
+    @property
+    def draft_resolution(self) -> int:
+        """Pixels a side of what edits are made on; 0 where that is the full size."""
+        return int(self.manifest.defaults.get("draft", 0))
+
+    @torch.no_grad()
+    def lead(
+        self, texts: Tensor, start: Tensor, reading: float, hold: Sequence[str] = ()
+    ) -> Tensor:
+        """Unit text embeddings [N, D] and w+ [N, n_latent, latent_dim] -> the move of unfolded
+        latents [N, latent_dim] after which a face reads as having the look (`LookDirections.lead`);
+        zero for a bundle without directions. ``hold`` as there."""
+        directions = self.look_directions
+        if directions is None or reading == 0:
+            return torch.zeros_like(start[:, 0])
+        phrases = self.clip.encode_text(tokenize(directions.phrases).to(texts.device))
+        p = (unfold(start) - unfold(self.generator.mean_latent)).mean(dim=1)
+        return directions.to(texts.device).lead(texts, phrases, p, reading, hold)
+
+    @torch.no_grad()
+    def relevance(self, texts: Tensor) -> Tensor:
+        """Unit text embeddings [N, D] -> where they may change a face, [N, 1, h, w] in [0, 1];
+        everywhere, for a bundle without a region prior."""
+        if self.region_prior is None:
+            return texts.new_ones(texts.shape[0], 1, 1, 1)
+        prior = self.region_prior.to(texts.device)
+        phrases = self.clip.encode_text(tokenize(prior.phrases).to(texts.device))
+        return prior.relevance(texts, phrases)

@@ -1,0 +1,364 @@
+"""``styleclip mapper``: trained edits in one pass."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from styleclip_rt.errors import StyleClipError
+
+if TYPE_CHECKING:
+    from styleclip_rt.models.mapper import PromptMapper
+    from styleclip_rt.training.hair_edits import HairEdits, HairFaces
+
+_folder = click.Path(path_type=Path, file_okay=False)
+_bundle = click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
+_latents = click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
+_precision = click.option(
+    "--precision", default="auto", show_default=True, help="auto, fp32, bf16."
+)
+_file = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+
+
+@click.group()
+def mapper() -> None:
+    """Mappers: trained edits in one pass."""
+
+
+@mapper.command("list")
+def list_command() -> None:
+    """Show the mappers that ship with the package, and their prompts."""
+    from styleclip_rt.bundle.mappers import shipped
+    from styleclip_rt.checkpoints import mapper_file
+
+    for name, path in shipped().items():
+        network, origin = mapper_file.load(path)
+        prompts = ", ".join(getattr(network.config, "prompts", ()))
+        click.echo(f"{name}  (bundle {origin.bundle})\n    {prompts}")
+
+
+@mapper.command()
+@click.option("--prompts", required=True, help='Comma-separated, e.g. "red hair,green hair".')
+@_latents
+@click.option("--out", type=_folder, default=Path("out/mapper"), show_default=True)
+@click.option("--layers", help="Layer groups that may move: coarse,middle,fine.")
+@click.option("--steps", type=int, help="Optimiser steps.")
+@click.option("--faces", type=int, help="Faces a step, each drawn with every prompt.")
+@click.option("--lr", "learning_rate", type=float, help="Adam's peak rate for the directions.")
+@click.option("--l2", type=float, help="Weight of the move's squared length.")
+@click.option("--lead", type=float, help="Start at this reading of the look's measured direction.")
+@click.option("--hold", help='Looks that the start leaves alone, e.g. "glasses,a man,smiling".')
+@click.option("--paint", type=float, help="Weight of the look painted on (needs npm once).")
+@click.option("--id", type=float, help="Weight of the identity loss.")
+@click.option("--preserve", type=float, help="Weight of what the prompt is not about.")
+@click.option("--draft", type=int, help="Resolution to draw at in px; 0 for full.")
+@click.option("--val-every", type=int, help="Steps between validations.")
+@click.option("--val-faces", type=int, help="Validation faces.")
+@click.option("--save-every", type=int, help="Steps between checkpoints.")
+@click.option("--patience", type=int, help="Stop after so many validations without improvement.")
+@click.option("--seed", type=int)
+@_precision
+@_bundle
+def train(
+    prompts: str,
+    latents: Path,
+    out: Path,
+    bundle_name: str,
+    precision: str,
+    hold: str | None,
+    id: float | None,
+    preserve: float | None,
+    draft: int | None,
+    **options: Any,
+) -> None:
+    """Train a mapper; run it again to go on after an interruption.
+
+    Under torchrun or `accelerate launch` several devices share the work (extra: distributed).
+    """
+    import torch
+
+    from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.devices import choose_precision
+    from styleclip_rt.folders import cache_folder
+    from styleclip_rt.training.mapper import MapperSettings, MapperTrainer
+    from styleclip_rt.training.teachers import Teachers, fetch_teachers
+
+    loss = {"id": id, "preserve": preserve, "draft": draft}
+    settings = MapperSettings(
+        prompts=_prompts(prompts),
+        hold=() if hold is None else _prompts(hold),
+        loss={name: value for name, value in loss.items() if value is not None},
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    devices = engine()
+    device = torch.device("cpu") if devices is None else devices.device
+    trainer = MapperTrainer(
+        load_bundle(bundle_name),
+        latents,
+        out,
+        settings,
+        choose_precision(precision, device),
+        devices,
+        Teachers(fetch_teachers(cache_folder())) if settings.paint > 0 else None,
+    )
+    if trainer.resume():
+        click.echo(f"going on from step {trainer.step}", err=True)
+    best = trainer.run(progress=True)
+    if trainer.rank == 0:
+        click.echo(f"best validation loss {best:.4f}: {out / 'best.safetensors'}")
+
+
+def engine() -> Any:
+    """An Accelerator where several processes were launched, or a GPU is there; else None."""
+    import torch
+
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 and not torch.cuda.is_available():
+        return None
+    try:
+        from accelerate import Accelerator
+    except ImportError:
+        raise StyleClipError(
+            "training on a GPU or in several processes needs accelerate: "
+            "pip install 'styleclip-rt[distributed]'."
+        ) from None
+    return Accelerator(cpu=not torch.cuda.is_available())
+
+
+@mapper.command()
+@click.argument("name", metavar="MAPPER")
+@click.option("--prompts", required=True, help="Comma-separated; the others are dropped.")
+@click.option(
+    "--strength",
+    "strengths",
+    type=click.FloatRange(0, min_open=True),
+    multiple=True,
+    default=(1.0,),
+    show_default=True,
+    help="That is to be strength 1: once for all, or once for each prompt, in order.",
+)
+@_file
+def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> None:
+    """Write a MAPPER for some of its prompts, say those that passed `mapper evaluate`."""
+    from styleclip_rt.bundle.mappers import find
+    from styleclip_rt.checkpoints import mapper_file
+    from styleclip_rt.models.mapper import PromptMapper
+
+    network, origin = mapper_file.load(find(name))
+    known = network.config.prompts if isinstance(network, PromptMapper) else ()
+    wanted = _prompts(prompts)
+    if unknown := [prompt for prompt in wanted if prompt not in known]:
+        raise StyleClipError(
+            f"the mapper {name!r} was not trained for the prompt {unknown[0]!r}: "
+            f"choose from {', '.join(known) or 'none'}."
+        )
+    if len(strengths) == 1:
+        strengths *= len(wanted)
+    if len(strengths) != len(wanted):
+        raise StyleClipError(
+            f"give --strength once, or once for each of the {len(wanted)} prompts, "
+            f"not {len(strengths)} times."
+        )
+    assert isinstance(network, PromptMapper)
+    mapper_file.save(network.keeping(wanted, strengths), out, origin)
+    click.echo(f"{out}: {', '.join(wanted)}")
+
+
+@mapper.command()
+@click.argument("name", metavar="MAPPER")
+@click.option("--prompts", required=True, help='Hair colours, e.g. "black hair,brown hair".')
+@_latents
+@click.option("--faces", type=click.IntRange(1), default=60, show_default=True, help="A round.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option(
+    "--face-dim",
+    type=int,
+    default=0,
+    help="Principal components of w to depend on, if more than MAPPER does.",
+)
+@_file
+@_precision
+@_bundle
+def fit(
+    name: str,
+    prompts: str,
+    latents: Path,
+    faces: int,
+    rounds: int,
+    face_dim: int,
+    out: Path,
+    precision: str,
+    bundle_name: str,
+) -> None:
+    """Add hair colours to a MAPPER by least squares, for colours that ask every face for another
+    move (needs npm once)."""
+    from styleclip_rt.training.mapper_fit import MapperFit
+
+    path, network, data = _hair(name, latents, bundle_name, precision)
+    fitting = MapperFit(data, network, _once(prompts), face_dim)
+    _save_hair(fitting.run(faces, rounds), fitting.edits, path, out)
+
+
+@mapper.command()
+@click.argument("name", metavar="MAPPER")
+@click.option("--prompts", required=True, help="Hair colours of MAPPER.")
+@_latents
+@click.option(
+    "--faces", type=click.IntRange(1), default=120, show_default=True, help="For the moves."
+)
+@click.option(
+    "--drawn", type=click.IntRange(1), default=8000, show_default=True, help="For the readings."
+)
+@_file
+@_precision
+@_bundle
+def correct(
+    name: str,
+    prompts: str,
+    latents: Path,
+    faces: int,
+    drawn: int,
+    out: Path,
+    precision: str,
+    bundle_name: str,
+) -> None:
+    """Correct hair colours of a MAPPER by what its edits of thousands of faces lack (needs npm
+    once)."""
+    from styleclip_rt.training.mapper_correction import MapperCorrection
+
+    path, network, data = _hair(name, latents, bundle_name, precision)
+    correction = MapperCorrection(data, network, _once(prompts))
+    _save_hair(correction.run(faces, drawn), correction.edits, path, out)
+
+
+def _hair(
+    name: str, latents: Path, bundle_name: str, precision: str
+) -> tuple[Path, "PromptMapper", "HairFaces"]:
+    """A mapper's file, the mapper, and the faces that it is to learn hair colours from."""
+    from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.bundle.mappers import find, load_for
+    from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
+    from styleclip_rt.folders import cache_folder
+    from styleclip_rt.models.mapper import PromptMapper
+    from styleclip_rt.training.hair_edits import HairFaces
+    from styleclip_rt.training.latent_dataset import LatentDataset
+    from styleclip_rt.training.region_masks import RegionMasks
+    from styleclip_rt.training.teachers import Teachers, fetch_teachers
+
+    bundle, path = load_bundle(bundle_name), find(name)
+    network = load_for(bundle, path, name)
+    if not isinstance(network, PromptMapper):
+        raise StyleClipError(f"the mapper {name!r} knows no prompts, so none can be fitted to it.")
+    device = choose_device("auto")
+    if device.type == "cpu":
+        keep_freed_memory()
+    generator = bundle.generator.to(device)
+    data = LatentDataset(latents, "train")
+    masks = RegionMasks(generator, data, Teachers(fetch_teachers(cache_folder())))
+    precision = choose_precision(precision, device)
+    return path, network, HairFaces(bundle, data, masks, precision)
+
+
+def _save_hair(mapper: "PromptMapper", edits: "HairEdits", origin: Path, out: Path) -> None:
+    from styleclip_rt.checkpoints import mapper_file
+    from styleclip_rt.pictures import save_png
+
+    mapper_file.save(mapper, out, mapper_file.load(origin)[1])
+    picture = out.with_suffix(".png")
+    save_png(edits.sheet(mapper), picture, {})
+    click.echo(f"{out}: {', '.join(mapper.config.prompts)}; see {picture}")
+
+
+def _once(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_prompts(text)))
+
+
+def _prompts(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(prompt.lower().split()) for prompt in text.split(","))
+
+
+@mapper.command()
+@click.argument("mappers", nargs=-1, required=True, metavar="MAPPER...")
+@click.option("--prompt", "prompts", multiple=True, help="One for each mapper, in order.")
+@click.option("--strength", "strengths", type=float, multiple=True, help="0 to 1.5, likewise.")
+@click.option("--any-prompt", is_flag=True, help="Mix known prompts for one that is not.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="Face to edit; repeatable.")
+@click.option("--latent", type=click.Path(path_type=Path), help="latent.safetensors to edit.")
+@click.option("--psi", type=float, default=0.7, show_default=True, help="Truncation of the seed.")
+@click.option("--out", type=_folder, default=Path("out"), show_default=True)
+@click.option("--engine", default="torch", show_default=True, help="See styleclip info.")
+@click.option("--exports", type=_folder, help="Folder of the exported files.")
+@_bundle
+def apply(
+    mappers: tuple[str, ...],
+    prompts: tuple[str, ...],
+    strengths: tuple[float, ...],
+    any_prompt: bool,
+    seeds: tuple[int, ...],
+    latent: Path | None,
+    psi: float,
+    out: Path,
+    engine: str,
+    exports: Path | None,
+    bundle_name: str,
+) -> None:
+    """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once."""
+    # Nothing here imports torch, so that an engine can do without.
+    from styleclip_rt.cli.edit import read_latent
+    from styleclip_rt.runtime.mapper import MapperRuntime, Move
+    from styleclip_rt.runtime.results import check_writable, save_mapped
+
+    if seeds and latent is not None:
+        raise StyleClipError("give only one of --seed and --latent.")
+    for what, given in (("--prompt", prompts), ("--strength", strengths)):
+        if given and len(given) != len(mappers):
+            raise StyleClipError(f"give {what} once for each of the {len(mappers)} mappers.")
+    check_writable(out)
+    runtime = MapperRuntime.from_bundle(mappers, bundle_name, engine=engine, exports=exports)
+    moves = [
+        Move(name, prompts[i] if prompts else "", strengths[i] if strengths else 1.0)
+        for i, name in enumerate(mappers)
+    ]
+    if latent is None:
+        starts = runtime.start(seeds or (0,), psi)
+    else:
+        starts = read_latent(latent)
+        if starts.ndim == 2 and starts.shape[1] == runtime.latent_shape[1]:
+            starts = starts[:, None].repeat(runtime.latent_shape[0], axis=1)
+    known: dict[str, object] = {"bundle": bundle_name, "moves": [vars(move) for move in moves]}
+    faces = runtime.edit(starts, moves, any_prompt)
+    for i, face in enumerate(faces):
+        folder = out if len(faces) == 1 else out / f"seed{seeds[i]}"
+        title = " + ".join(move.prompt or move.mapper for move in moves)
+        save_mapped(face, folder, title, {**known, "seed": seeds[i] if seeds else None})
+        click.echo(f"{title!r}: {folder / 'comparison.png'}")
+
+
+@mapper.command()
+@click.argument("mappers", nargs=-1, required=True, metavar="MAPPER...")
+@_latents
+@click.option("--faces", type=click.IntRange(1), default=50, show_default=True, help="Per prompt.")
+@click.option("--strength", type=float, default=1.0, show_default=True)
+@click.option("--optimiser", is_flag=True, help="Make the same edits with `styleclip edit` too.")
+@click.option("--out", type=_folder, default=Path("out/mapper-study"), show_default=True)
+@_bundle
+def evaluate(
+    mappers: tuple[str, ...],
+    latents: Path,
+    faces: int,
+    strength: float,
+    optimiser: bool,
+    out: Path,
+    bundle_name: str,
+) -> None:
+    """Judge the edits of validation faces with independent probes (extra: probes)."""
+    from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.runtime.editor import Editor
+    from styleclip_rt.runtime.mapper import MapperRuntime
+    from styleclip_rt.runtime.studies.mappers import MapperStudy, summary
+
+    bundle = load_bundle(bundle_name)
+    runtime = MapperRuntime(bundle, mappers)
+    editor = Editor(bundle, device="cpu") if optimiser else None
+    rows = MapperStudy(runtime, latents, faces, out, strength, editor).run()
+    click.echo(summary(rows))

@@ -1,0 +1,60 @@
+"""What this package asks of a generator, whichever it is, and what holds for all of them."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEAK = 0.2
+
+
+class Generator(Protocol):
+    """What the editor needs of a generator."""
+
+    resolution: int
+    n_latent: int
+    latent_dim: int
+    style_rows: tuple[int, ...]
+
+    @property
+    def mean_latent(self) -> Tensor: ...
+    @property
+    def layer_groups(self) -> dict[str, range]: ...
+    def mapping(self, z: Tensor, truncation_psi: float = ...) -> Tensor: ...
+    def styles(self, w_plus: Tensor) -> list[Tensor]: ...
+    def synthesis(
+        self, latent: Tensor | Sequence[Tensor], resolution: int | None = ...
+    ) -> Tensor: ...
+
+
+def sample_z(generator: Generator, seeds: Sequence[int]) -> Tensor:
+    """z [len(seeds), latent_dim], one independent draw a seed, the same on every device."""
+    draws = [
+        torch.randn(1, generator.latent_dim, generator=torch.Generator().manual_seed(seed))
+        for seed in seeds
+    ]
+    return torch.cat(draws).to(generator.mean_latent.device)
+
+
+def unfold(w: Tensor) -> Tensor:
+    """Undo the last leaky ReLU of the mapping network (its gain does not matter here)."""
+    return torch.where(w >= 0, w, w / LEAK)
+
+
+def fold(p: Tensor) -> Tensor:
+    """The last leaky ReLU of the mapping network; inverse of `unfold`."""
+    return F.leaky_relu(p, LEAK)
+
+
+def fingerprint(generator: nn.Module) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of the weights that give latents their
+    meaning: the mapping network and the affine layers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(generator.state_dict().items()):
+        if "mapping_layers" in name or "affine" in name:
+            digest.update(name.encode())
+            digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
