@@ -29,20 +29,18 @@ class _Move(nn.Module):
     def latent(
         self, w_plus: Tensor, strength: Tensor, prompt: Tensor | None
     ) -> Tensor | list[Tensor]:
-        if isinstance(self.mapper, StyleSpaceMapper):
+        text = prompt
+        if prompt is not None and not prompt.is_floating_point():
+            assert self.mapper.texts is not None
+            text = self.mapper.texts.index_select(0, prompt)
+        if self.mapper.space == "s":
             assert self.generator is not None
             styles = self.generator.styles(w_plus)
-            moves = zip(styles, self.mapper(styles), strict=True)
+            moves = zip(styles, self.mapper.offset(styles, text), strict=True)
             return [style + strength[:, None] * offset for style, offset in moves]
-        if isinstance(self.mapper, PromptMapper):
-            assert prompt is not None
-            by_number = not prompt.is_floating_point()
-            text = self.mapper.texts.index_select(0, prompt) if by_number else prompt
-            offset = self.mapper(w_plus, text)
-        else:
-            offset = self.mapper(w_plus)
-        edited: Tensor = w_plus + strength[:, None, None] * offset
-        return edited
+        offset = self.mapper.offset(w_plus, text)
+        assert isinstance(offset, Tensor)
+        return w_plus + strength[:, None, None] * offset
 
     def forward(self, w_plus: Tensor, strength: Tensor, prompt: Tensor | None = None) -> Tensor:
         latent = self.latent(w_plus, strength, prompt)
@@ -59,17 +57,17 @@ def _network(
     network: str, by_text: bool, draws: bool, bundle: Bundle, mapper: Mapper, name: str
 ) -> Network:
     generator = bundle.generator
-    needs_generator = draws or isinstance(mapper, StyleSpaceMapper)
+    needs_generator = draws or mapper.space == "s"
     latent = (BATCH, generator.n_latent, generator.latent_dim)
     inputs = [Port("w_plus", latent), Port("strength", (BATCH,))]
     output = Port("w_plus_edited", latent)
-    if isinstance(mapper, PromptMapper):
-        text = Port("text", (BATCH, mapper.config.text_dim), kind="embedding")
+    if mapper.texts is not None:
+        text = Port("text", (BATCH, mapper.texts.shape[1]), kind="embedding")
         inputs.append(text if by_text else Port("prompt", (BATCH,), "int64"))
     elif by_text:
         raise StyleClipError(f"the mapper {name!r} takes no text: export the network mapper.")
-    if isinstance(mapper, StyleSpaceMapper):
-        output = Port("styles_edited", (BATCH, sum(mapper.config.channels)))
+    if mapper.space == "s":
+        output = Port("styles_edited", (BATCH, sum(mapper.shape)))
     if draws:
         size = generator.resolution
         output = Port("image", (BATCH, 3, size, size), kind="image")
@@ -81,7 +79,7 @@ def _network(
         partial(_sample, generator, mapper, by_text),
         weights_hash(*([generator] if needs_generator else []), mapper),
         mapper=name,
-        prompts=mapper.config.prompts if isinstance(mapper, PromptMapper) else (),
+        prompts=mapper.prompts,
     )
 
 
@@ -94,7 +92,7 @@ def _sample(
 ) -> tuple[Tensor, ...]:
     w_plus = random_w_plus(generator, count, random)
     strength = 0.5 + torch.rand(count, generator=random)
-    if not isinstance(mapper, PromptMapper):
+    if mapper.texts is None:
         return w_plus, strength
     first, second = torch.randint(len(mapper.texts), (2, count), generator=random).unbind(0)
     if not by_text:
@@ -112,4 +110,4 @@ MAPPER_NETWORKS: dict[str, Callable[[Bundle, Mapper, str], Network]] = {
 
 def mapper_networks(mapper: Mapper) -> list[str]:
     """Those of MAPPER_NETWORKS that a mapper has."""
-    return [n for n in MAPPER_NETWORKS if n != "mapper_text" or isinstance(mapper, PromptMapper)]
+    return [n for n in MAPPER_NETWORKS if n != "mapper_text" or mapper.texts is not None]

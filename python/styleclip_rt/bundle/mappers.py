@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import torch
-
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.generator import fingerprint
-from styleclip_rt.models.mapper import StyleSpaceMapper
+from styleclip_rt.models.moves import fits
 
 _SHIPPED = Path(__file__).parents[1] / "weights" / "mappers"
 
@@ -46,19 +44,9 @@ def load_for(bundle: Bundle, path: Path, name: str) -> mapper_file.Mapper:
             f"{origin.bundle!r}, not for that of {bundle.name!r}: choose a mapper of this "
             "bundle or train one with `styleclip mapper train`."
         )
-    if not _fits(mapper, bundle):
+    if not fits(mapper, bundle.generator):
         raise StyleClipError(
             f"the mapper {name!r} does not fit the latents of {bundle.name!r}: "
             "choose a mapper of this bundle."
         )
     return mapper
-
-
-def _fits(mapper: mapper_file.Mapper, bundle: Bundle) -> bool:
-    generator = bundle.generator
-    shape = (generator.n_latent, generator.latent_dim)
-    if not isinstance(mapper, StyleSpaceMapper):
-        return (mapper.n_latent, mapper.config.latent_dim) == shape
-    with torch.no_grad():
-        styles = generator.styles(generator.mean_latent.expand(1, *shape))
-    return mapper.config.channels == tuple(style.shape[1] for style in styles)

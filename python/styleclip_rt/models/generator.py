@@ -12,7 +12,13 @@ LEAK = 0.2
 
 
 class Generator(Protocol):
-    """What the editor needs of a generator."""
+    """A generator, as everything that stands on it sees it.
+
+    Attributes:
+        resolution: width and height of its images in px.
+        n_latent, latent_dim: of w+.
+        style_rows: for each style, the row of w+ that feeds it.
+    """
 
     resolution: int
     n_latent: int
@@ -22,7 +28,16 @@ class Generator(Protocol):
     @property
     def mean_latent(self) -> Tensor: ...
     @property
-    def layer_groups(self) -> dict[str, range]: ...
+    def layer_groups(self) -> dict[str, range]:
+        """"coarse", "middle" and "fine" -> rows of w+."""
+
+    @property
+    def draft_sizes(self) -> tuple[int, ...]:
+        """Resolutions in px that `synthesis` draws, ascending, up to the full one."""
+
+    def affines(self) -> list[nn.Linear]:
+        """The layer that makes each style of its row of w+, in the order of `styles`."""
+
     def mapping(self, z: Tensor, truncation_psi: float = ...) -> Tensor: ...
     def styles(self, w_plus: Tensor) -> list[Tensor]: ...
     def synthesis(
@@ -37,6 +52,16 @@ def sample_z(generator: Generator, seeds: Sequence[int]) -> Tensor:
         for seed in seeds
     ]
     return torch.cat(draws).to(generator.mean_latent.device)
+
+
+def to_w_plus(generator: Generator, w: Tensor) -> Tensor:
+    """w [N, latent_dim] -> w+ [N, n_latent, latent_dim], the same w in every row."""
+    return w[:, None].repeat(1, generator.n_latent, 1)
+
+
+def style_channels(generator: Generator) -> tuple[int, ...]:
+    """How many channels each style has."""
+    return tuple(affine.out_features for affine in generator.affines())
 
 
 def unfold(w: Tensor) -> Tensor:

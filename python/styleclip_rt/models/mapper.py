@@ -1,7 +1,6 @@
 """Latent mappers (Patashnik et al. 2021, section 5): networks that make an edit in one pass.
 
-Every mapper gives an *offset*: the edited latent is ``latent + strength * offset``, so that
-strength and the composition of several mappers are sums, made by whoever runs them.
+Every mapper is a `styleclip_rt.models.moves.LatentMove`.
 
 Weights are held *effective*: the run-time scales of the equalised learning rate are folded in.
 """
@@ -13,6 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from styleclip_rt.models.moves import Latent
 
 LEAK = 0.2
 OFFSET_SCALE = 0.1
@@ -63,10 +64,14 @@ class LevelsMapperConfig:
 class LevelsMapper(nn.Module):
     """StyleCLIP's mapper: one network for each group of rows of w+, each optional."""
 
+    space = "w+"
+    prompts: tuple[str, ...] = ()
+    texts: Tensor | None = None
+
     def __init__(self, config: LevelsMapperConfig) -> None:
         super().__init__()
         self.config = config
-        self.n_latent = sum(config.group_sizes)
+        self.shape = (sum(config.group_sizes), config.latent_dim)
         self.nets = nn.ModuleDict({name: MapperNet(config.latent_dim) for name in config.groups})
 
     def forward(self, w_plus: Tensor) -> Tensor:
@@ -78,6 +83,12 @@ class LevelsMapper(nn.Module):
             if name in self.config.groups:
                 moves[i] = OFFSET_SCALE * self.nets[name](part)
         return torch.cat(moves, dim=1)
+
+    def offset(self, latent: Latent, text: Tensor | None) -> Tensor:
+        """See `LatentMove`."""
+        assert isinstance(latent, Tensor)
+        offset: Tensor = self(latent)
+        return offset
 
 
 @dataclass(frozen=True)
@@ -96,9 +107,14 @@ class StyleSpaceMapperConfig:
 class StyleSpaceMapper(nn.Module):
     """StyleCLIP's mapper in StyleSpace: one network for each style."""
 
+    space = "s"
+    prompts: tuple[str, ...] = ()
+    texts: Tensor | None = None
+
     def __init__(self, config: StyleSpaceMapperConfig) -> None:
         super().__init__()
         self.config = config
+        self.shape = config.channels
         self.nets = nn.ModuleDict({str(i): MapperNet(config.channels[i]) for i in config.moved})
 
     def forward(self, styles: Sequence[Tensor]) -> list[Tensor]:
@@ -109,6 +125,12 @@ class StyleSpaceMapper(nn.Module):
             else torch.zeros_like(style)
             for i, style in enumerate(styles)
         ]
+
+    def offset(self, latent: Latent, text: Tensor | None) -> list[Tensor]:
+        """See `LatentMove`."""
+        assert not isinstance(latent, Tensor)
+        offsets: list[Tensor] = self(latent)
+        return offsets
 
 
 @dataclass(frozen=True)
@@ -149,10 +171,13 @@ class PromptMapper(nn.Module):
     are not trained with the rest but fitted (`training.mapper_fit`, `training.mapper_correction`).
     """
 
+    space = "w+"
+
     def __init__(self, config: PromptMapperConfig) -> None:
         super().__init__()
         self.config = config
-        self.n_latent = config.n_latent
+        self.shape = (config.n_latent, config.latent_dim)
+        self.prompts = config.prompts
         count, rows, dim = len(config.prompts), len(config.rows), config.latent_dim
         self.rows = nn.Buffer(torch.tensor(config.rows), persistent=False)
         self.texts = nn.Buffer(torch.zeros(count, config.text_dim))
@@ -206,6 +231,12 @@ class PromptMapper(nn.Module):
         moves = (strength * torch.cat((share, mixture), dim=1)) @ every
         moves = moves.view(-1, len(self.config.rows), self.config.latent_dim)
         return torch.zeros_like(w_plus).index_copy(1, self.rows, moves)
+
+    def offset(self, latent: Latent, text: Tensor | None) -> Tensor:
+        """See `LatentMove`."""
+        assert isinstance(latent, Tensor) and text is not None
+        offset: Tensor = self(latent, text)
+        return offset
 
     @torch.no_grad()
     def keeping(self, prompts: Sequence[str], strengths: Sequence[float]) -> "PromptMapper":

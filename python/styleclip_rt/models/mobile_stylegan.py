@@ -187,6 +187,13 @@ class MobileStyleGAN(nn.Module):
             x = F.leaky_relu(layer(x), LEAK) * 2**0.5
         return self.mean_latent + truncation_psi * (x - self.mean_latent)
 
+    @property
+    def draft_sizes(self) -> tuple[int, ...]:
+        """Those of the draft heads, half the full size, and the full size."""
+        return tuple(
+            sorted({*self.config.draft_resolutions, self.resolution // 2, self.resolution})
+        )
+
     def affines(self) -> list[nn.Linear]:
         """The affine layer of every row of w+, in order."""
         layers: list[nn.Linear] = [self.first_affine]
@@ -255,8 +262,9 @@ class MobileStyleGAN(nn.Module):
             return None
         fitting = [size for size in self.config.draft_resolutions if size >= resolution]
         if not fitting or min(fitting) % resolution:
-            known = sorted({*self.config.draft_resolutions, self.resolution // 2, self.resolution})
-            raise StyleClipError(f"no image at {resolution} px: this generator draws {known}.")
+            raise StyleClipError(
+                f"no image at {resolution} px: this generator draws {list(self.draft_sizes)}."
+            )
         return min(fitting)
 
     def forward(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:

@@ -213,14 +213,14 @@ class StyleGAN2(nn.Module):
         noise: Noise = "const",
     ) -> list[Tensor]:
         """The skip images at 4, 8, ... up to ``resolution`` pixels; see ``synthesis``."""
-        sizes = [4 * 2**level for level in range(len(self.to_rgbs))]
         if resolution is None:
             resolution = self.resolution
-        if resolution not in sizes:
+        if resolution not in self.draft_sizes:
             raise StyleClipError(
-                f"There is no image of {resolution} px in this StyleGAN2; choose one of {sizes}."
+                f"There is no image of {resolution} px in this StyleGAN2; "
+                f"choose one of {list(self.draft_sizes)}."
             )
-        levels = sizes.index(resolution) + 1
+        levels = self.draft_sizes.index(resolution) + 1
         styles = self._as_styles(latent)[: 3 * levels - 1]
         rgb_styles = styles[1::3]
         conv_styles = [style for i, style in enumerate(styles) if i % 3 != 1]
@@ -242,6 +242,15 @@ class StyleGAN2(nn.Module):
                     )
                 images.append(rgb)
         return images
+
+    @property
+    def draft_sizes(self) -> tuple[int, ...]:
+        """Every power of two from 4 px to the full size."""
+        return tuple(4 * 2**level for level in range(len(self.to_rgbs)))
+
+    def affines(self) -> list[nn.Linear]:
+        """The affine layer of every style, in the order of ``styles``."""
+        return [affine for _, affine in self._style_layers()]
 
     def _style_layers(self) -> Iterator[tuple[int, nn.Linear]]:
         """The style input of every layer in order of computation, and its row of w+."""
