@@ -9,12 +9,14 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from styleclip_rt.checkpoints import native
-from styleclip_rt.checkpoints.state import read_torch_file
+from styleclip_rt.checkpoints.header import FORMAT, read_metadata
 from styleclip_rt.errors import CheckpointError
+
+# Latents are read where there is no torch.
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["load_clip", "load_generator", "load_identity", "load_mapper"]
 
@@ -22,7 +24,7 @@ __all__ = ["load_clip", "load_generator", "load_identity", "load_mapper"]
 _TORCH_LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 
 
-def load_generator(path: str | os.PathLike[str]) -> nn.Module:
+def load_generator(path: str | os.PathLike[str]) -> "nn.Module":
     """A StyleGAN2 or MobileStyleGAN from ``path``.
 
     Reads our own safetensors, rosinality's ``.pt`` (also inside e4e and pSp checkpoints),
@@ -35,7 +37,7 @@ def load_generator(path: str | os.PathLike[str]) -> nn.Module:
     return _load(path, "generator", ("stylegan2", "mobile_stylegan"), readers)
 
 
-def load_clip(path: str | os.PathLike[str]) -> nn.Module:
+def load_clip(path: str | os.PathLike[str]) -> "nn.Module":
     """A CLIP from ``path``.
 
     Reads our own safetensors, OpenAI's TorchScript archive or its state dict, and the
@@ -53,7 +55,7 @@ def load_clip(path: str | os.PathLike[str]) -> nn.Module:
     return _load(path, "CLIP", ("clip",), readers)
 
 
-def load_identity(path: str | os.PathLike[str]) -> nn.Module:
+def load_identity(path: str | os.PathLike[str]) -> "nn.Module":
     """An ArcFace or InceptionResnetV1 from ``path``.
 
     Reads our own safetensors, ``model_ir_se50.pth``, and facenet-pytorch's state dict.
@@ -63,13 +65,15 @@ def load_identity(path: str | os.PathLike[str]) -> nn.Module:
     path = Path(path)
     readers = {"torch": "arcface"}
     if _kind(path) == "torch":
+        from styleclip_rt.checkpoints.state import read_torch_file
+
         state = read_torch_file(path)
         if isinstance(state, Mapping) and any("conv2d_1a" in str(key) for key in state):
             readers = {"torch": "facenet"}
     return _load(path, "identity network", ("arcface", "facenet"), readers)
 
 
-def load_mapper(path: str | os.PathLike[str]) -> nn.Module:
+def load_mapper(path: str | os.PathLike[str]) -> "nn.Module":
     """A LevelsMapper, StyleSpaceMapper or PromptMapper from ``path``.
 
     Reads our own safetensors and the checkpoints that StyleCLIP's mapper training saves.
@@ -83,10 +87,12 @@ def load_mapper(path: str | os.PathLike[str]) -> nn.Module:
 
 def _load(
     path: Path, role: str, architectures: tuple[str, ...], readers: Mapping[str, str]
-) -> nn.Module:
+) -> "nn.Module":
     kind = _kind(path)
     if kind == "native":
-        architecture = native.read_metadata(path).get("architecture", "")
+        from styleclip_rt.checkpoints import native
+
+        architecture = read_metadata(path).get("architecture", "")
         if architecture not in architectures:
             raise CheckpointError(
                 f"{path} holds a {architecture!r} model where a {role} is needed; "
@@ -138,8 +144,8 @@ def _kind(path: Path) -> str:
         return "torchscript" if scripted else "torch"
     # Before pickle, whose mark 0x80 may also be the low byte of a header's length.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        metadata = native.read_metadata(path)
-        return "native" if metadata.get("format") == native.FORMAT else "safetensors"
+        metadata = read_metadata(path)
+        return "native" if metadata.get("format") == FORMAT else "safetensors"
     if head[0] == 0x80:
         return "torch" if _TORCH_LEGACY_MAGIC in head else "pickle"
     return "unknown"

@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
+from styleclip_rt.checkpoints.header import FORMAT as FORMAT
+from styleclip_rt.checkpoints.header import in_order
+from styleclip_rt.checkpoints.header import read_metadata as read_metadata
 from styleclip_rt.checkpoints.state import fill
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.files import replacing
-
-FORMAT = "styleclip-rt/1"
 
 _MODELS = "styleclip_rt.models"
 _CLASS_NAMES = {
@@ -83,7 +84,7 @@ def write(
         for key, value in state.items()
     }
     with replacing(path, CheckpointError) as temporary:
-        temporary.write_bytes(serialise(own, metadata))
+        temporary.write_bytes(in_order(serialise(own, metadata)))
 
 
 def load(path: str | os.PathLike[str]) -> nn.Module:
@@ -119,22 +120,6 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     model_class: type[nn.Module] = getattr(module, model_name)
     return fill(lambda: model_class(config), state, path)
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of the safetensors file ``path``; empty if it has none.
-
-    Raises CheckpointError if the file is missing or is no safetensors file.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} is not a file; give the path of a weights file.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable safetensors file ({error}); fetch or convert it again."
-        ) from error
 
 
 def _decode(hint: typing.Any, value: typing.Any) -> typing.Any:

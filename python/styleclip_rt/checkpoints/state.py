@@ -36,6 +36,21 @@ def read_torch_file(path: Path) -> object:
         ) from error
 
 
+def floats(value: Tensor, name: str, what: object) -> Tensor:
+    """`value` as a plain float32 tensor on the CPU.
+
+    Raises CheckpointError naming the tensor if it is not made of floats, or not dense.
+    """
+    kind = str(value.dtype).removeprefix("torch.")
+    if value.is_meta:
+        kind = "no numbers (a tensor of the device meta)"
+    elif value.layout != torch.strided:
+        kind = f"a {str(value.layout).removeprefix('torch.')} tensor"
+    elif value.dtype.is_floating_point and not value.is_quantized:
+        return value.detach().to("cpu", torch.float32)
+    raise CheckpointError(f"{what} has {kind} in {name!r} where plain floats are needed.")
+
+
 def fill(build: Callable[[], Model], state: Mapping[str, Tensor], path: Path) -> Model:
     """Build a model and give it exactly the tensors in ``state``.
 
