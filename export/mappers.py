@@ -12,7 +12,6 @@ from styleclip_rt.checkpoints.mapper_file import Mapper
 from styleclip_rt.engines.export_info import Port
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.export.networks import BATCH, Network, random_w_plus, weights_hash
-from styleclip_rt.models.mapper import PromptMapper, StyleSpaceMapper
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
 

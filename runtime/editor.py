@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
-from styleclip_rt.editing.settings import MAX_PROMPT_LENGTH, EditSettings, learning_rate_factor
+from styleclip_rt.editing.settings import EditSettings, learning_rate_factor
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime.results import HISTORY_FIELDS, EditResult
+from styleclip_rt.runtime.batches import faces_at_once
+from styleclip_rt.runtime.prompts import check_prompt
+from styleclip_rt.runtime.results import HISTORY_FIELDS, EditedFace, EditResult
+from styleclip_rt.runtime.starts import Latents, Start, from_seeds, from_values
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,23 +33,8 @@ if TYPE_CHECKING:
     """A tensor of the engine torch, an array of any other."""
 
 
-class EditedFace(NamedTuple):
-    """How an edit ended for one face; the fields are those of `EditResult`."""
-
-    image: Image.Image
-    original: Image.Image
-    latent: "Values"
-    identity: float
-
-
 class EditRun(Protocol):
-    """One batched edit, under way in an engine.
-
-    Attributes:
-        known_text: see `EditResult`; one a face.
-    """
-
-    known_text: list[float | None]
+    """One batched edit, under way in an engine."""
 
     def step(self, step: int) -> "tuple[dict[str, NDArray[np.float32]], Values]":
         """Judge the faces as they stand and take an Adam step: their LOSSES, [N] each, and the
@@ -65,31 +52,43 @@ class EditEngine(Protocol):
 
     Attributes:
         settings: those that the bundle was tuned for.
+        networks: that tell its latents, and draw.
     """
 
     settings: EditSettings
 
-    def start(self, seeds: Sequence[int], truncation_psi: float) -> "Values":
-        """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
+    @property
+    def networks(self) -> "Networks": ...
 
-    def mean_latent(self) -> "NDArray[np.float32]":
-        """w [latent_dim] of the mean face."""
-
-    def draw(self, latent: Any) -> "Values":
-        """w+, as from `start` -> images [N, 3, H, W] in [0, 1] at full size."""
+    def known_text(self, prompts: Sequence[str]) -> list[float | None]:
+        """How much of each prompt CLIP saw in training, 0 to 1; None if that is not recorded."""
 
     def begin(
-        self,
-        prompts: Sequence[str],
-        settings: EditSettings,
-        seeds: Sequence[int] | None,
-        latents: "Values | None",
+        self, prompts: Sequence[str], settings: EditSettings, starts: Sequence[Start]
     ) -> EditRun:
         """Begin an edit of as many faces as there are prompts.
 
         Raises:
-            StyleClipError: latents of another shape, or settings that this engine cannot follow.
+            StyleClipError: a start of another generator, or settings that this engine cannot
+                follow.
         """
+
+
+class Networks(Latents, Protocol):
+    """A generator in some engine.
+
+    Attributes:
+        resolution: of its images, in px.
+        context_length: tokens that its CLIP reads of a text, two marks among them.
+    """
+
+    @property
+    def context_length(self) -> int: ...
+    @property
+    def resolution(self) -> int: ...
+
+    def draw(self, latent: Any) -> "Values":
+        """w+ [N, n_latent, latent_dim] -> images [N, 3, H, W] in [0, 1] at full size."""
 
 
 class Editor:
@@ -148,6 +147,7 @@ class Editor:
         *,
         seed: int | None = None,
         latent: "Values | None" = None,
+        start: Start | None = None,
         progress: bool = False,
         frames_every: int = 0,
         **settings: Any,
@@ -156,21 +156,24 @@ class Editor:
 
         Args:
             prompt: what the face should look like, e.g. "red lipstick".
-            seed: which generated face to start from (0 if neither seed nor latent is given).
-            latent: start from this instead: w [1, latent_dim] or w+ [1, n_latent, latent_dim].
+            seed: which generated face to start from (0 if nothing else is given); or
+            latent: w [1, latent_dim], w+ [1, n_latent, latent_dim] or styles [1, channels]; or
+            start: of `styleclip_rt.runtime.starts`.
             progress: show a progress bar on stderr.
             frames_every: keep a draft every so many steps.
             settings: fields of `EditSettings` that differ from the bundle's.
         """
-        seeds = None if latent is not None else [0 if seed is None else seed]
-        return self.edit_many(
+        nothing = seed is None and latent is None and start is None
+        (result,) = self.edit_many(
             [prompt],
-            seeds=seeds,
+            seeds=[0] if nothing else None if seed is None else [seed],
             latents=latent,
+            starts=None if start is None else [start],
             progress=progress,
             frames_every=frames_every,
             **settings,
-        )[0]
+        )
+        return result
 
     def edit_many(
         self,
@@ -178,17 +181,19 @@ class Editor:
         *,
         seeds: Sequence[int] | None = None,
         latents: "Values | None" = None,
+        starts: Sequence[Start] | None = None,
         progress: bool = False,
         frames_every: int = 0,
         on_step: "Callable[[int, Values], None] | None" = None,
         **settings: Any,
     ) -> list[EditResult]:
-        """Edit a batch in one run: prompt i on face i.
+        """Edit many faces: prompt i on face i.
 
         Args:
             prompts: one a face.
             seeds: one a face; or
-            latents: w [N, latent_dim] or w+ [N, n_latent, latent_dim] to start from.
+            latents: w [N, latent_dim], w+ [N, n_latent, latent_dim] or styles [N, channels]; or
+            starts: of `styleclip_rt.runtime.starts`.
             progress, frames_every, settings: as in `edit`.
             on_step: called after each step with its number and the drafts [N, 3, H, W], about
                 [0, 1].
@@ -196,30 +201,108 @@ class Editor:
         Returns:
             one result a prompt, in order: the last step's, as StyleCLIP has it. After Ctrl-C (main
             thread only) or a plateau: that of the lowest total so far; the former marked
-            `interrupted`.
+            `interrupted`, and faces whose turn had not come are missing.
 
         Raises:
-            StyleClipError: a bad prompt, latent or setting.
+            StyleClipError: a bad prompt, latent or setting, or a loss that is no number any more.
         """
+        return list(
+            self.edits(
+                prompts,
+                seeds=seeds,
+                latents=latents,
+                starts=starts,
+                progress=progress,
+                frames_every=frames_every,
+                on_step=on_step,
+                **settings,
+            )
+        )
+
+    def edits(
+        self,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int] | None = None,
+        latents: "Values | None" = None,
+        starts: Sequence[Start] | None = None,
+        progress: bool = False,
+        frames_every: int = 0,
+        on_step: "Callable[[int, Values], None] | None" = None,
+        **settings: Any,
+    ) -> Iterator[EditResult]:
+        """The results of `edit_many`, each as soon as it is there: as many faces as memory has room
+        for are edited in one batch, and then the next."""
         chosen = replace(self.settings, **_known_settings(settings))
         for prompt in prompts:
-            _check_prompt(prompt)
-        if latents is None and (seeds is None or len(seeds) != len(prompts)):
-            raise StyleClipError("give one seed or one latent for each prompt.")
-        run = self.engine.begin(prompts, chosen, seeds, latents)
+            check_prompt(prompt)
+        faces = self._starts(seeds, latents, starts, chosen.truncation_psi)
+        if len(faces) != len(prompts):
+            raise StyleClipError(
+                f"give one seed or one latent for each prompt: there are {len(prompts)} prompts "
+                f"and {len(faces)} faces."
+            )
+        known = self.engine.known_text(prompts)
+        together = faces_at_once(chosen.draft or self.engine.networks.resolution)
+        with _interruptible() as interrupted:
+            for first in range(0, len(faces), together):
+                batch = slice(first, first + together)
+                yield from self._edit_batch(
+                    prompts[batch],
+                    faces[batch],
+                    known[batch],
+                    chosen,
+                    interrupted,
+                    progress,
+                    frames_every,
+                    on_step,
+                )
+                if interrupted.is_set():
+                    return
+
+    def _starts(
+        self,
+        seeds: Sequence[int] | None,
+        latents: "Values | None",
+        given: Sequence[Start] | None,
+        truncation_psi: float,
+    ) -> Sequence[Start]:
+        networks = self.engine.networks
+        if sum(each is not None for each in (seeds, latents, given)) == 1:
+            if seeds is not None:
+                return from_seeds(networks, seeds, truncation_psi)
+            if latents is not None:
+                return from_values(networks, latents)
+            if given is not None:
+                return given
+        raise StyleClipError("give seeds, latents or starts, and only one of them.")
+
+    def _edit_batch(
+        self,
+        prompts: Sequence[str],
+        faces: Sequence[Start],
+        known_text: Sequence[float | None],
+        settings: EditSettings,
+        interrupted: threading.Event,
+        progress: bool,
+        frames_every: int,
+        on_step: "Callable[[int, Values], None] | None",
+    ) -> list[EditResult]:
+        run = self.engine.begin(prompts, settings, faces)
         best = np.full(len(prompts), np.inf)
         since_best = 0
         history: list[dict[str, NDArray[np.float32]]] = []
         frames: list[Values] = []
-        bar = tqdm(total=chosen.steps, desc=_title(prompts), unit="step", disable=not progress)
-        with bar, _interruptible() as interrupted:
-            for step in range(chosen.steps):
+        bar = tqdm(total=settings.steps, desc=_title(prompts), unit="step", disable=not progress)
+        with bar:
+            for step in range(settings.steps):
                 losses, drafts = run.step(step)
+                _check_finite(losses["total"], prompts, step)
                 better = losses["total"] < best
                 run.keep(better)
                 best = np.where(better, losses["total"], best)
                 since_best = 0 if better.any() else since_best + 1
-                rate = chosen.learning_rate * learning_rate_factor(step, chosen.steps)
+                rate = settings.learning_rate * learning_rate_factor(step, settings.steps)
                 row = losses | {"lr": np.full(len(prompts), rate, np.float32)}
                 history.append({name: row[name] for name in HISTORY_FIELDS})
                 if frames_every and step % frames_every == 0:
@@ -230,21 +313,25 @@ class Editor:
                     {k: f"{row[k].mean():.3f}" for k in ("clip", "id", "l2")}, refresh=False
                 )
                 bar.update()
-                if interrupted.is_set() or 0 < chosen.patience <= since_best:
+                if interrupted.is_set() or 0 < settings.patience <= since_best:
                     break
         return [
             EditResult(
                 prompt=prompt,
-                seed=None if seeds is None else seeds[i],
-                **face._asdict(),
+                seed=faces[i].seed,
+                image=face.image,
+                original=face.original,
+                latent=face.latent[None],
+                identity=face.identity,
+                generator=self.engine.networks.fingerprint,
                 history=[{k: float(v[i]) for k, v in row.items()} for row in history],
-                settings=chosen,
+                settings=settings,
                 interrupted=interrupted.is_set(),
-                known_text=run.known_text[i],
+                known_text=known_text[i],
                 frames=[to_pil(frame[i]) for frame in frames],
             )
             for i, (prompt, face) in enumerate(
-                zip(prompts, run.result(kept=len(history) < chosen.steps), strict=True)
+                zip(prompts, run.result(kept=len(history) < settings.steps), strict=True)
             )
         ]
 
@@ -277,14 +364,14 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _check_prompt(prompt: str) -> None:
-    if not prompt.strip():
-        raise StyleClipError("the prompt is empty: say how the face should look.")
-    if len(prompt) > MAX_PROMPT_LENGTH:
-        raise StyleClipError(
-            f"the prompt has {len(prompt)} characters: keep it within {MAX_PROMPT_LENGTH}."
-        )
-
-
 def _title(prompts: Sequence[str]) -> str:
     return prompts[0][:40] if len(prompts) == 1 else f"{len(prompts)} edits"
+
+
+def _check_finite(total: NDArray[np.float32], prompts: Sequence[str], step: int) -> None:
+    for prompt, finite in zip(prompts, np.isfinite(total), strict=True):
+        if not finite:
+            raise StyleClipError(
+                f"the loss of {prompt!r} is no number any more at step {step + 1}: lower the "
+                "learning rate or the weights, or start from another face."
+            )

@@ -6,7 +6,6 @@ for this process is NumPy: tables of numbers, and one face after the other.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +20,10 @@ from styleclip_rt.editing.settings import (
 from styleclip_rt.editing.views import random_views
 from styleclip_rt.engines import Array
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.models.tokenizer import token_rows
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime.editor import EditedFace
 from styleclip_rt.runtime.exported_networks import ExportedNetworks
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from styleclip_rt.runtime.results import EditedFace
+from styleclip_rt.runtime.starts import Start
 
 GRAPHS = (
     "clip_text",
@@ -66,33 +62,17 @@ class ExportedEdits:
         built_for = self.networks["edit_step"].info.settings
         self.settings = EditSettings(**dict(built_for))  # type: ignore[arg-type]
 
-    def start(self, seeds: Sequence[int], truncation_psi: float) -> Array:
-        """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
-        return self.networks.start(seeds, truncation_psi)
-
-    def mean_latent(self) -> Array:
-        """w [latent_dim] of the mean face."""
-        return self.networks.mean_latent()
-
-    def draw(self, latent: Array) -> Array:
-        """w+ -> images [N, 3, H, W] in [0, 1] at full size."""
-        return self.networks.draw(latent)
+    def known_text(self, prompts: Sequence[str]) -> list[float | None]:
+        """None of each: the files do not say which words CLIP has seen."""
+        return [None] * len(prompts)
 
     def begin(
-        self,
-        prompts: Sequence[str],
-        settings: EditSettings,
-        seeds: Sequence[int] | None,
-        latents: "Tensor | Array | None",
+        self, prompts: Sequence[str], settings: EditSettings, starts: Sequence[Start]
     ) -> "ExportedRun":
         """See `styleclip_rt.runtime.editor.EditEngine`."""
         self._check(settings)
-        if latents is None:
-            assert seeds is not None
-            starts = self.start(seeds, settings.truncation_psi)
-        else:
-            starts = self._checked(np.asarray(latents, np.float32), len(prompts))
-        return ExportedRun(self.networks, prompts, settings, starts)
+        start = np.stack([start.latent for start in starts])
+        return ExportedRun(self.networks, prompts, settings, start)
 
     def _check(self, settings: EditSettings) -> None:
         for name in BUILT_IN:
@@ -106,15 +86,6 @@ class ExportedEdits:
             if getattr(settings, name) > 0 and not getattr(self.settings, name) > 0:
                 raise StyleClipError(f"the exported step was built without {name}: leave it at 0.")
 
-    def _checked(self, latents: Array, count: int) -> Array:
-        rows, dim = self.networks.latent_shape
-        if latents.shape[1:] not in ((dim,), (rows, dim)) or latents.shape[0] != count:
-            raise StyleClipError(
-                f"the latent has shape {list(latents.shape)}: this generator takes "
-                f"[{count}, {dim}] or [{count}, {rows}, {dim}]."
-            )
-        return np.repeat(latents[:, None], rows, axis=1) if latents.ndim == 2 else latents
-
 
 class ExportedRun:
     """One batched edit; everything constant is computed once, here."""
@@ -127,10 +98,7 @@ class ExportedRun:
         start: Array,
     ) -> None:
         self.networks, self.start = networks, start
-        # The files do not say which words CLIP has seen.
-        self.known_text: list[float | None] = [None] * len(prompts)
-        tokens = np.array(token_rows([*prompts, NEUTRAL_PROMPT]), np.int64)
-        features = networks.run("clip_text", tokens=tokens)["embedding"]
+        features = networks.text([*prompts, NEUTRAL_PROMPT])
         text, neutral = features[:-1], features[-1:]
         targets = networks.run("edit_start", start=start, text=text, neutral=neutral)
         offset = targets.pop("offset")
@@ -169,7 +137,7 @@ class ExportedRun:
                 EditedFace(
                     to_pil(pair[0][0]),
                     to_pil(pair[1][0]),
-                    latents[i : i + 1],
+                    latents[i],
                     float((codes[0] * codes[1]).sum()),
                 )
             )

@@ -52,14 +52,9 @@ class ExportedMappers:
                 )
             self.prompts[name] = info.prompts
 
-    @property
-    def latent_shape(self) -> tuple[int, int]:
-        """(n_latent, latent_dim) of w+."""
-        return self.networks.latent_shape
-
-    def start(self, seeds: Sequence[int], truncation_psi: float) -> Array:
+    def given(self, w_plus: Array) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
-        return self.networks.start(seeds, truncation_psi)
+        return w_plus
 
     def latents(self, w_plus: Array, moves: Sequence[CheckedMove]) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
@@ -67,6 +62,10 @@ class ExportedMappers:
         for other in others:
             first = first + (other - w_plus)
         return first
+
+    def one(self, latent: Array, face: int) -> Array:
+        """See `styleclip_rt.runtime.mapper.MapperEngine`."""
+        return latent[face : face + 1]
 
     def draw(self, latent: Array) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
@@ -89,13 +88,9 @@ class ExportedMappers:
 
     def _text(self, w_plus: Array, mapper: str, prompt: str) -> Array:
         """The unit embedding [1, text_dim] of a prompt that the mapper was not trained for."""
-        # Known prompts need no tokens, and a cold start no tokenizer.
-        from styleclip_rt.models.tokenizer import token_rows
-
         graph, prompts = self._graphs[mapper], self.prompts[mapper]
         self.networks.load("clip_text", f"{graph}_text")
-        tokens = np.array(token_rows([*prompts, prompt]), np.int64)
-        features = self.networks.run("clip_text", tokens=tokens)["embedding"]
+        features = self.networks.text([*prompts, prompt])
         # The files do not hold the embeddings of training; what the mapper makes of them does too.
         faces = {
             "w_plus": np.repeat(w_plus, len(prompts), axis=0),

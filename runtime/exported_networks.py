@@ -68,17 +68,50 @@ class ExportedNetworks:
         assert isinstance(rows, int) and isinstance(dim, int)
         return rows, dim
 
-    def start(self, seeds: Sequence[int], truncation_psi: float) -> Array:
-        """float32 w+ [len(seeds), n_latent, latent_dim] of generated faces."""
-        rows, dim = self.latent_shape
+    @property
+    def context_length(self) -> int:
+        """Tokens that CLIP reads of a text, its two marks among them."""
+        (port,) = self._graphs["clip_text"].info.inputs
+        length = port.shape[1]
+        assert isinstance(length, int)
+        return length
+
+    @property
+    def resolution(self) -> int:
+        """Of an image, in px."""
+        (port,) = self._graphs[self._drawing].info.outputs
+        size = port.shape[-1]
+        assert isinstance(size, int)
+        return size
+
+    @property
+    def style_channels(self) -> tuple[int, ...]:
+        """None: the exported graphs take w+ alone."""
+        return ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the generator; the files do not say it."""
+        return ""
+
+    def mapped(self, seeds: Sequence[int], truncation_psi: float) -> tuple[Array, Array]:
+        """z and w, float32 [len(seeds), latent_dim] each, of generated faces."""
+        dim = self.latent_shape[1]
         z = np.stack([Random(seed).normal(dim) for seed in seeds])
-        w = self.run("mapping", z=z, psi=np.array(truncation_psi, np.float32))["w"]
-        return np.repeat(w[:, None], rows, axis=1)
+        return z, self.run("mapping", z=z, psi=np.array(truncation_psi, np.float32))["w"]
 
     def mean_latent(self) -> Array:
         """float32 w [latent_dim]: what truncation to nothing leaves of any face."""
-        mean: Array = self.start([0], 0.0)[0, 0]
+        mean: Array = self.mapped([0], 0.0)[1][0]
         return mean
+
+    def text(self, prompts: Sequence[str]) -> Array:
+        """Unit text embeddings [len(prompts), D]."""
+        # Known prompts of a mapper need no tokens, and a cold start no tokenizer.
+        from styleclip_rt.models.tokenizer import token_rows
+
+        tokens = np.array(token_rows(list(prompts), self.context_length), np.int64)
+        return self.run("clip_text", tokens=tokens)["embedding"]
 
     def draw(self, w_plus: Array) -> Array:
         """w+ -> images [N, 3, H, W] in [0, 1]; one at a time, to bound memory."""

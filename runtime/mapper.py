@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
+from styleclip_rt.runtime.prompts import check_prompt
+from styleclip_rt.runtime.results import EditedFace
+from styleclip_rt.runtime.starts import Latents, Start, as_float32, from_seeds
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from styleclip_rt.bundle import Bundle
 
 MAX_STRENGTH = 1.5
+TRUNCATION_PSI = 0.7
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,6 @@ class Move:
     strength: float = 1.0
 
 
-@dataclass(frozen=True)
-class MappedFace:
-    """One edited face: PIL images at full resolution, and the edited latent: w+
-    [n_latent, latent_dim], or the styles joined [channels] where a mapper in StyleSpace moved it.
-    """
-
-    image: Image.Image
-    original: Image.Image
-    latent: "Tensor | NDArray[np.float32]"
-
-
 class CheckedMove(NamedTuple):
     """A move that can be made; `prompt` is a number among the mapper's own, other text where any
     will do, or None for a mapper that takes none."""
@@ -65,20 +55,23 @@ class MapperEngine(Protocol):
     Its latents and images are tensors of the engine torch, NumPy arrays of any other.
 
     Attributes:
-        latent_shape: (n_latent, latent_dim) of w+.
+        networks: that tell the generator's latents.
         prompts: mapper -> the prompts that it was trained for, in order.
     """
 
     prompts: dict[str, tuple[str, ...]]
 
     @property
-    def latent_shape(self) -> tuple[int, int]: ...
+    def networks(self) -> Latents: ...
 
-    def start(self, seeds: Sequence[int], truncation_psi: float) -> Any:
-        """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
+    def given(self, w_plus: NDArray[np.float32]) -> Any:
+        """An array as this engine takes it."""
 
     def latents(self, w_plus: Any, moves: Sequence[CheckedMove]) -> Any:
         """w+ -> the edited w+, or styles."""
+
+    def one(self, latent: Any, face: int) -> Any:
+        """What `latents` gives -> the same of one face."""
 
     def draw(self, latent: Any) -> Any:
         """What `latents` gives -> images [N, 3, H, W] in [0, 1]."""
@@ -125,7 +118,8 @@ class MapperRuntime:
 
             folder = exports_folder(bundle, exports)
             self.engine = ExportedMappers(folder, mappers, engine, device, draft)
-        self.latent_shape = self.engine.latent_shape
+        self.networks = self.engine.networks
+        self.latent_shape = self.networks.latent_shape
 
     @classmethod
     def from_bundle(
@@ -151,7 +145,7 @@ class MapperRuntime:
         Every mapper looks at the given latent, and their offsets are added.
 
         Args:
-            w_plus: float32 w+ of this bundle's generator.
+            w_plus: w+ of this bundle's generator, floats of any width.
             moves: what to do; each mapper may serve several times.
             any_prompt: let mappers mix what they know for a prompt that they were not trained for.
 
@@ -159,34 +153,54 @@ class MapperRuntime:
             w+ of the same shape; or the styles, where a mapper in StyleSpace is among the moves.
 
         Raises:
-            StyleClipError: another shape, an unknown mapper or prompt, a strength out of range.
+            StyleClipError: another shape, values that are not finite floats, no move, an unknown
+                mapper or prompt, a strength out of range.
         """
+        w_plus = as_float32(w_plus)
         if w_plus.ndim != 3 or tuple(w_plus.shape[1:]) != self.latent_shape:
             rows, dim = self.latent_shape
             raise StyleClipError(
                 f"the latent has shape {list(w_plus.shape)}: this generator takes "
                 f"[N, {rows}, {dim}]."
             )
+        if not moves:
+            raise StyleClipError("give at least one move.")
         return self.engine.latents(w_plus, [self._checked(move, any_prompt) for move in moves])
 
     def draw(self, latent: Any) -> Any:
         """w+ or styles -> images [N, 3, H, W] in [0, 1]."""
         return self.engine.draw(latent)
 
-    def start(self, seeds: Sequence[int], truncation_psi: float = 0.7) -> Any:
+    def start(self, seeds: Sequence[int], truncation_psi: float = TRUNCATION_PSI) -> Any:
         """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
-        return self.engine.start(seeds, truncation_psi)
+        return self.w_plus(from_seeds(self.networks, seeds, truncation_psi))
+
+    def w_plus(self, starts: Sequence[Start]) -> Any:
+        """w+ [N, n_latent, latent_dim] of faces.
+
+        Raises:
+            StyleClipError: one was saved in StyleSpace, which no mapper looks at.
+        """
+        if any(start.in_style_space for start in starts):
+            raise StyleClipError(
+                "a latent that was saved in StyleSpace goes on in `styleclip edit --space s`; "
+                "mappers start from w+."
+            )
+        return self.engine.given(np.stack([start.latent for start in starts]))
 
     def edit(
         self, w_plus: Any, moves: Sequence[Move], any_prompt: bool = False
-    ) -> list[MappedFace]:
+    ) -> list[EditedFace]:
         """Edit and draw; arguments and errors as for `latents`."""
         edited = self.latents(w_plus, moves, any_prompt)
-        images, originals = self.draw(edited), self.draw(w_plus)
         saved = self.engine.saved(edited)
         return [
-            MappedFace(to_pil(image), to_pil(original), latent)
-            for image, original, latent in zip(images, originals, saved, strict=True)
+            EditedFace(
+                to_pil(self.draw(self.engine.one(edited, i))[0]),
+                to_pil(self.draw(w_plus[i : i + 1])[0]),
+                saved[i],
+            )
+            for i in range(len(saved))
         ]
 
     def _checked(self, move: Move, any_prompt: bool) -> CheckedMove:
@@ -198,6 +212,8 @@ class MapperRuntime:
                 f"the strength must be from 0 to {MAX_STRENGTH}, but is {move.strength}."
             )
         prompts = self.engine.prompts[move.mapper]
+        if move.prompt:
+            check_prompt(move.prompt)
         if not prompts:
             return CheckedMove(move.mapper, None, move.strength)
         wanted = " ".join(move.prompt.lower().split())

@@ -3,19 +3,21 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.numpy import save_file
 
+from styleclip_rt.checkpoints.latent_file import save_latents
 from styleclip_rt.editing.settings import LOSSES, EditSettings
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import comparison, loss_plot, save_png
@@ -23,10 +25,25 @@ from styleclip_rt.pictures import comparison, loss_plot, save_png
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from styleclip_rt.runtime.mapper import MappedFace
-
 
 HISTORY_FIELDS = (*LOSSES, "lr")
+
+
+class EditedFace(NamedTuple):
+    """One edited face, whatever edited it.
+
+    Attributes:
+        image, original: PIL images at full resolution.
+        latent: float32 w+ [n_latent, latent_dim], or all styles joined [channels] where it moved in
+            StyleSpace; a NumPy array where an engine without torch made it.
+        identity: cosine between the identity embeddings of image and original; None where no
+            network compared them.
+    """
+
+    image: Image.Image
+    original: Image.Image
+    latent: "Tensor | NDArray[np.float32]"
+    identity: float | None = None
 
 
 @dataclass
@@ -43,7 +60,9 @@ class EditResult:
         settings: all that shaped the edit.
         interrupted: Ctrl-C stopped it; the image is the best so far.
         known_text: share of the prompt's tokens that CLIP saw in training, None if not recorded.
-        identity: cosine between the identity embeddings of image and original.
+        identity: cosine between the identity embeddings of image and original; None where the
+            bundle has no identity network.
+        generator: the `fingerprint` of the generator whose latent it is, "" where that is unknown.
         frames: drafts along the way, if asked for.
     """
 
@@ -56,7 +75,8 @@ class EditResult:
     settings: EditSettings
     interrupted: bool
     known_text: float | None
-    identity: float
+    identity: float | None
+    generator: str = ""
     frames: list[Image.Image] = field(default_factory=list)
 
     def save(self, folder: str | Path) -> Path:
@@ -77,9 +97,31 @@ def parameters(result: EditResult) -> dict[str, object]:
         "steps_done": len(result.history),
         "interrupted": result.interrupted,
         "known_text": result.known_text,
-        "identity": round(result.identity, 4),
+        "identity": None if result.identity is None else round(result.identity, 4),
         "final": {k: round(v, 6) for k, v in result.history[-1].items()},
     }
+
+
+def folder_names(jobs: Sequence[tuple[str, str]]) -> list[str]:
+    """A folder name for each (prompt, which face), such as "red-hair-seed7"; no two are alike, on
+    file systems that ignore case and the form of Unicode too."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for prompt, face in jobs:
+        # Letters of any script; 255 bytes are the most that file systems take.
+        slug = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFKC", prompt).lower()).strip("-")
+        slug = slug.encode()[:60].decode(errors="ignore").rstrip("-") or "prompt"
+        stem = name = f"{slug}-{face}" if face else slug
+        number = 2
+        while _key(name) in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(_key(name))
+        names.append(name)
+    return names
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def check_writable(folder: Path) -> None:
@@ -109,18 +151,16 @@ def save_result(result: EditResult, folder: Path) -> Path:
     with _appearing_in(folder) as work:
         _write_pair(result.original, result.image, result.prompt, known, work)
         save_png(loss_plot(result.history), work / "loss.png", {"styleclip_rt": json.dumps(known)})
-        save_file(
-            {"latent": np.ascontiguousarray(result.latent)},
-            work / "latent.safetensors",
-            {"space": result.settings.space, "prompt": result.prompt},
-        )
+        save_latent(result.latent, result.generator, work, prompt=result.prompt)
         for i, frame in enumerate(result.frames):
             (work / "frames").mkdir(exist_ok=True)
             save_png(frame, work / "frames" / f"{i:04d}.png", {})
     return folder
 
 
-def save_mapped(face: "MappedFace", folder: Path, title: str, known: dict[str, object]) -> Path:
+def save_mapped(
+    face: EditedFace, generator: str, folder: Path, title: str, known: dict[str, object]
+) -> Path:
     """Write original.png, edited.png, comparison.png, latent.safetensors and edit.json into
     `folder`; every file appears whole or not at all.
 
@@ -129,8 +169,18 @@ def save_mapped(face: "MappedFace", folder: Path, title: str, known: dict[str, o
     """
     with _appearing_in(folder) as work:
         _write_pair(face.original, face.image, title, known, work)
-        save_file({"latent": np.ascontiguousarray(face.latent[None])}, work / "latent.safetensors")
+        save_latent(face.latent[None], generator, work)
     return folder
+
+
+def save_latent(
+    latent: "Tensor | NDArray[np.float32]", generator: str, folder: Path, **more: str
+) -> None:
+    """Write latent.safetensors: w+ [N, n_latent, latent_dim] or styles [N, channels] of the
+    generator with that fingerprint."""
+    values = np.asarray(latent)
+    space = "w+" if values.ndim == 3 else "s"
+    save_latents(folder / "latent.safetensors", values, space, generator, **more)
 
 
 def _write_pair(
@@ -140,7 +190,9 @@ def _write_pair(
     save_png(original, work / "original.png", texts)
     save_png(edited, work / "edited.png", texts)
     save_png(comparison(original, edited, title), work / "comparison.png", texts)
-    (work / "edit.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    (work / "edit.json").write_text(
+        json.dumps(known, indent=2, allow_nan=False) + "\n", encoding="utf-8"
+    )
 
 
 @contextmanager

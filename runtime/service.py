@@ -8,10 +8,6 @@ import io
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
@@ -21,7 +17,8 @@ from starlette.routing import Route
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime.mapper import MapperRuntime, Move
+from styleclip_rt.runtime.mapper import TRUNCATION_PSI, MapperRuntime, Move
+from styleclip_rt.runtime.starts import from_bytes, from_seeds
 
 Value = TypeVar("Value")
 
@@ -52,8 +49,15 @@ def create_app(runtime: MapperRuntime, refused: Mapping[str, str] | None = None)
         )
         if move.mapper in reasons:
             raise StyleClipError(reasons[move.mapper])
-        start = read_latent(body) if body else runtime.start([read(query, "seed", int, 0)])
-        latent = runtime.latents(start[:1], [move], read(query, "any_prompt", boolean, False))
+        if body:
+            starts = from_bytes(runtime.networks, body)
+            if len(starts) > 1:
+                raise StyleClipError(f"send one latent, not {len(starts)}.")
+        else:
+            seed = read(query, "seed", int, 0)
+            starts = from_seeds(runtime.networks, [seed], TRUNCATION_PSI)
+        any_prompt = read(query, "any_prompt", boolean, False)
+        latent = runtime.latents(runtime.w_plus(starts), [move], any_prompt)
         picture = io.BytesIO()
         to_pil(runtime.draw(latent)[0]).save(picture, "PNG", compress_level=1)
         return picture.getvalue()
@@ -93,18 +97,3 @@ def read(
 def boolean(text: str) -> bool:
     """Raises ValueError for other words than "true" and "false"."""
     return bool(("false", "true").index(text.lower()))
-
-
-def read_latent(content: bytes) -> NDArray[np.float32]:
-    """The array in the bytes of a latent.safetensors that an edit saved.
-
-    Raises:
-        StyleClipError: they hold none.
-    """
-    try:
-        latent: NDArray[np.float32] = load(content)["latent"]
-        return latent
-    except (SafetensorError, KeyError) as error:
-        raise StyleClipError(
-            f"the body is not a latent that an edit saved ({error}): send its latent.safetensors."
-        ) from None

@@ -48,7 +48,7 @@ def tiny_bundle(**defaults: str | float | bool) -> Bundle:
         generator=tiny_generator(),
         clip=clip.eval().requires_grad_(False),
         identity=identity.eval().requires_grad_(False),
-        known_tokens=frozenset({736, 2225}),
+        known_tokens=frozenset({736, 2225, 896}),
     )
 
 

@@ -24,8 +24,16 @@ _GAP = 8
 
 
 def to_pil(image: "Tensor | NDArray[np.float32]") -> Image.Image:
-    """[3, H, W] in [0, 1] -> PIL RGB."""
+    """[3, H, W] in [0, 1] -> PIL RGB.
+
+    Raises StyleClipError for values that are not finite, which would come out black.
+    """
     values = image if isinstance(image, np.ndarray) else image.detach().float().cpu().numpy()
+    if not np.isfinite(values).all():
+        raise StyleClipError(
+            "the picture has values that are no numbers: the latent is too far from any face, or "
+            "the weights are damaged."
+        )
     pixels = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
     return Image.fromarray(pixels.transpose(1, 2, 0))
 

@@ -20,6 +20,7 @@ from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import judge
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.results import EditResult, check_writable
+from styleclip_rt.runtime.starts import from_seeds
 from styleclip_rt.runtime.studies.judged import (
     COLUMNS,
     JudgedEdit,
@@ -95,8 +96,9 @@ _originals: dict[int, Face] = {}
 
 def _original(editor: Editor, seed: int) -> Face:
     if seed not in _originals:
-        start = editor.engine.start([seed], editor.settings.truncation_psi)
-        _originals[seed] = Face.read(to_pil(editor.engine.draw(start)[0]))
+        networks = editor.engine.networks
+        (start,) = from_seeds(networks, [seed], editor.settings.truncation_psi)
+        _originals[seed] = Face.read(to_pil(networks.draw(start.latent[None])[0]))
     return _originals[seed]
 
 

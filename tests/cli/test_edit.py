@@ -5,17 +5,17 @@ import torch
 from safetensors.torch import save_file
 
 from styleclip_rt import cli
-from styleclip_rt.runtime import torch_edits
+from styleclip_rt.runtime import torch_networks
 from tests.tiny import tiny_bundle
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`ffhq-mobile` stands for the tiny bundle; any other name is looked for as usual."""
-    real = torch_edits.load_bundle
+    real = torch_networks.load_bundle
     monkeypatch.setenv("STYLECLIP_RT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        torch_edits,
+        torch_networks,
         "load_bundle",
         lambda name: tiny_bundle() if name == "ffhq-mobile" else real(name),
     )
@@ -110,7 +110,7 @@ def test_full_disk_leaves_nothing_half_written(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("styleclip_rt.runtime.results.save_file", full)
+    monkeypatch.setattr("styleclip_rt.runtime.results.save_latents", full)
     out = tmp_path / "o"
     assert run(monkeypatch, "edit", "old", "--out", str(out)) == 2
     assert "No space left" in capsys.readouterr().err

@@ -6,13 +6,13 @@ import torch
 from styleclip_rt import bundle as bundle_module
 from styleclip_rt import cli
 from styleclip_rt.checkpoints import mapper_file
-from styleclip_rt.runtime import torch_mappers
+from styleclip_rt.runtime import torch_networks
 from tests.tiny import tiny_bundle
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (bundle_module, torch_mappers):
+    for module in (bundle_module, torch_networks):
         monkeypatch.setattr(module, "load_bundle", lambda name: tiny_bundle())
 
 

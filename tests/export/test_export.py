@@ -141,7 +141,7 @@ def test_a_batch_without_torch_is_the_single_edits(bundle: Bundle, exports: Path
     batch = editor.edit_many(["red hair", "old"], seeds=[1, 2])
     for result, (prompt, seed) in zip(batch, (("red hair", 1), ("old", 2)), strict=True):
         np.testing.assert_allclose(result.latent, editor.edit(prompt, seed=seed).latent, atol=1e-5)
-    mean = editor.engine.mean_latent()
+    mean = editor.engine.networks.mean_latent()
     np.testing.assert_allclose(mean, bundle.generator.mean_latent, atol=1e-6)
 
 

@@ -198,8 +198,8 @@ def _run_of(
 
 def _move(run: TorchRun, device: str) -> None:
     """Every network and constant of a run."""
-    engine = run.engine
-    for network in (engine.generator, engine.clip, engine.identity):
+    networks = run.networks
+    for network in (networks.generator, networks.clip, networks.identity):
         network.to(device)
     for holder in (run.space, run):
         for name, value in vars(holder).items():

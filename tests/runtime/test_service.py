@@ -17,7 +17,7 @@ from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.models.generator import fingerprint
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
-from styleclip_rt.runtime import torch_mappers
+from styleclip_rt.runtime import torch_networks
 from styleclip_rt.runtime.mapper import MapperRuntime
 from tests.tiny import tiny_bundle
 
@@ -126,11 +126,11 @@ def test_a_saved_latent_can_be_sent(client: Any) -> None:
         ),
         ({"prompt": "old"}, b"", "mapper is missing"),
         ({"mapper": "hair", "any_prompt": "x"}, b"", "any_prompt must be of the kind boolean"),
-        ({"mapper": "hair", "prompt": "old"}, b"no latent", "not a latent that an edit saved"),
+        ({"mapper": "hair", "prompt": "old"}, b"no latent", "no readable safetensors file"),
         (
             {"mapper": "hair", "prompt": "old"},
             save({"latent": torch.zeros(1, 18, 512)}),
-            "takes [N, 11, 16]",
+            "takes [1, 16] or [1, 11, 16]",
         ),
     ],
 )
@@ -146,7 +146,7 @@ def test_the_example_mounts_the_same_app(folder: Path, monkeypatch: pytest.Monke
     pytest.importorskip("fastapi")
     from starlette.testclient import TestClient
 
-    monkeypatch.setattr(torch_mappers, "load_bundle", lambda name: tiny_bundle())
+    monkeypatch.setattr(torch_networks, "load_bundle", lambda name: tiny_bundle())
     monkeypatch.setattr(mappers_module, "_SHIPPED", folder)
     monkeypatch.setenv("MAPPERS", "hair")
     from examples.mapper_service import app

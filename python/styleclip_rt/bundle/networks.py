@@ -14,7 +14,7 @@ from styleclip_rt.models.generator import unfold
 from styleclip_rt.models.looks import LookDirections, RegionPrior
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
-from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.models.tokenizer import share_known, tokenize
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,13 @@ class Bundle:
     def draft_resolution(self) -> int:
         """Pixels a side of what edits are made on; 0 where that is the full size."""
         return int(self.manifest.defaults.get("draft", 0))
+
+    def known_text(self, prompts: Sequence[str]) -> list[float | None]:
+        """How many of each prompt's words CLIP saw in training, 0 to 1; None if unrecorded."""
+        known = self.known_tokens
+        if known is None:
+            return [None] * len(prompts)
+        return [share_known(prompt, known) for prompt in prompts]
 
     @torch.no_grad()
     def lead(

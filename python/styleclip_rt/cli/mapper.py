@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from styleclip_rt.cli.options import (
+    check_one_start,
+    device_option,
+    engine_options,
+    start_options,
+    starts,
+)
 from styleclip_rt.errors import StyleClipError
 
 if TYPE_CHECKING:
@@ -282,12 +289,10 @@ def _prompts(text: str) -> tuple[str, ...]:
 @click.option("--prompt", "prompts", multiple=True, help="One for each mapper, in order.")
 @click.option("--strength", "strengths", type=float, multiple=True, help="0 to 1.5, likewise.")
 @click.option("--any-prompt", is_flag=True, help="Mix known prompts for one that is not.")
-@click.option("--seed", "seeds", type=int, multiple=True, help="Face to edit; repeatable.")
-@click.option("--latent", type=click.Path(path_type=Path), help="latent.safetensors to edit.")
-@click.option("--psi", type=float, default=0.7, show_default=True, help="Truncation of the seed.")
+@start_options
 @click.option("--out", type=_folder, default=Path("out"), show_default=True)
-@click.option("--engine", default="torch", show_default=True, help="See styleclip info.")
-@click.option("--exports", type=_folder, help="Folder of the exported files.")
+@engine_options
+@device_option
 @_bundle
 def apply(
     mappers: tuple[str, ...],
@@ -296,41 +301,40 @@ def apply(
     any_prompt: bool,
     seeds: tuple[int, ...],
     latent: Path | None,
-    psi: float,
+    mean: bool,
+    truncation_psi: float | None,
     out: Path,
     engine: str,
     exports: Path | None,
+    device: str,
     bundle_name: str,
 ) -> None:
     """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once."""
     # Nothing here imports torch, so that an engine can do without.
-    from styleclip_rt.cli.edit import read_latent
-    from styleclip_rt.runtime.mapper import MapperRuntime, Move
+    from styleclip_rt.runtime.mapper import TRUNCATION_PSI, MapperRuntime, Move
     from styleclip_rt.runtime.results import check_writable, save_mapped
 
-    if seeds and latent is not None:
-        raise StyleClipError("give only one of --seed and --latent.")
+    check_one_start(seeds, latent, mean)
     for what, given in (("--prompt", prompts), ("--strength", strengths)):
         if given and len(given) != len(mappers):
             raise StyleClipError(f"give {what} once for each of the {len(mappers)} mappers.")
     check_writable(out)
-    runtime = MapperRuntime.from_bundle(mappers, bundle_name, engine=engine, exports=exports)
+    runtime = MapperRuntime.from_bundle(mappers, bundle_name, device, engine, exports)
     moves = [
         Move(name, prompts[i] if prompts else "", strengths[i] if strengths else 1.0)
         for i, name in enumerate(mappers)
     ]
-    if latent is None:
-        starts = runtime.start(seeds or (0,), psi)
-    else:
-        starts = read_latent(latent)
-        if starts.ndim == 2 and starts.shape[1] == runtime.latent_shape[1]:
-            starts = starts[:, None].repeat(runtime.latent_shape[0], axis=1)
+    psi = TRUNCATION_PSI if truncation_psi is None else truncation_psi
+    faces = starts(runtime.networks, seeds, latent, mean, psi)
     known: dict[str, object] = {"bundle": bundle_name, "moves": [vars(move) for move in moves]}
-    faces = runtime.edit(starts, moves, any_prompt)
-    for i, face in enumerate(faces):
-        folder = out if len(faces) == 1 else out / f"seed{seeds[i]}"
-        title = " + ".join(move.prompt or move.mapper for move in moves)
-        save_mapped(face, folder, title, {**known, "seed": seeds[i] if seeds else None})
+    title = " + ".join(move.prompt or move.mapper for move in moves)
+    edited = runtime.edit(runtime.w_plus(faces), moves, any_prompt)
+    for i, (face, start) in enumerate(zip(edited, faces, strict=True)):
+        name = f"face{i + 1}" if start.seed is None else f"seed{start.seed}"
+        folder = out if len(faces) == 1 else out / name
+        save_mapped(
+            face, runtime.networks.fingerprint, folder, title, {**known, "seed": start.seed}
+        )
         click.echo(f"{title!r}: {folder / 'comparison.png'}")
 
 

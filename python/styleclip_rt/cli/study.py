@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from styleclip_rt.cli.options import engine_options
+from styleclip_rt.cli.options import networks_options
 
 
 @click.command()
 @click.argument("prompts", nargs=-1, metavar="[PROMPT]...")
 @click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Faces each.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/evaluation"))
-@engine_options
+@networks_options
 def evaluate(
     prompts: tuple[str, ...], seeds: int, out: Path, bundle_name: str, device: str, precision: str
 ) -> None:
@@ -29,7 +29,7 @@ def evaluate(
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Faces each.")
 @click.option("--spaces", default="z,w,w+,s", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/spaces"))
-@engine_options
+@networks_options
 def compare_spaces(
     prompts: tuple[str, ...],
     seeds: int,

@@ -61,20 +61,21 @@ class Space:
     Args:
         generator: whose latents.
         name: one of SPACES.
-        start: w+ [N, n_latent, latent_dim].
+        start: w+ [N, n_latent, latent_dim]; or styles, [N, channels] each, for space s alone.
         z: the start in z [N, latent_dim], only for space z.
         rows: rows of w+ that may move.
         whitening: measure w, w+ and s offsets in standard deviations; None for plain offsets.
 
     Raises:
-        StyleClipError: an unknown space, or z without a z to start from.
+        StyleClipError: an unknown space, z without a z to start from, or styles in another space
+            than s.
     """
 
     def __init__(
         self,
         generator: Generator,
         name: str,
-        start: Tensor,
+        start: Tensor | list[Tensor],
         rows: Sequence[int],
         z: Tensor | None = None,
         whitening: Whitening | None = None,
@@ -83,10 +84,14 @@ class Space:
             raise StyleClipError(f"unknown space {name!r}: choose from {', '.join(SPACES)}.")
         if name == "z" and z is None:
             raise StyleClipError("space z can only start from a seed; use w+ for a saved latent.")
+        if name != "s" and not isinstance(start, Tensor):
+            raise StyleClipError(
+                f"a latent that was saved in StyleSpace goes on in space s, not in {name}."
+            )
         self.generator, self.name = generator, name
         self.rows, self.whitening = list(rows), whitening
         # On the device once: a step that is captured as a CUDA graph may not copy from the host.
-        self._row_index = torch.tensor(self.rows, device=start.device)
+        self._row_index = torch.tensor(self.rows, device=generator.mean_latent.device)
         self._moving = [i for i, row in enumerate(generator.style_rows) if row in self.rows]
         self._style_scale: list[Tensor] | None = None
         if name == "s" and whitening is not None:
@@ -94,14 +99,17 @@ class Space:
                 self._style_scale = self._style_deviation()
         self._begin(start, z)
 
-    def _begin(self, start: Tensor, z: Tensor | None) -> None:
+    def _begin(self, start: Tensor | list[Tensor], z: Tensor | None) -> None:
         self.start, self.z = start, z
-        self._p = unfold(start)
+        if isinstance(start, Tensor):
+            self._w_plus, self._p = start, unfold(start)
         if self.name == "s":
             with torch.no_grad():
-                self._styles = self.generator.styles(start)
+                self._styles = (
+                    self.generator.styles(start) if isinstance(start, Tensor) else list(start)
+                )
 
-    def around(self, start: Tensor, z: Tensor | None) -> "Space":
+    def around(self, start: Tensor | list[Tensor], z: Tensor | None) -> "Space":
         """The same space around another start of the same shape."""
         if start is self.start and z is self.z:
             return self
@@ -117,13 +125,14 @@ class Space:
 
     def zero(self) -> Tensor:
         """The offset that changes nothing: [N, ...], to be optimised."""
-        n, dim = self.start.shape[0], self.generator.latent_dim
+        if self.name == "s":
+            count = sum(self._styles[i].shape[1] for i in self._moving)
+            return self._styles[0].new_zeros(len(self._styles[0]), count)
+        n, dim = len(self._w_plus), self.generator.latent_dim
         if self.name in ("z", "w"):
-            return self.start.new_zeros(n, dim)
-        if self.name == "w+":
-            shared = 0 if self.whitening is None else 1
-            return self.start.new_zeros(n, shared + len(self.rows), dim)
-        return self.start.new_zeros(n, sum(self._styles[i].shape[1] for i in self._moving))
+            return self._w_plus.new_zeros(n, dim)
+        shared = 0 if self.whitening is None else 1
+        return self._w_plus.new_zeros(n, shared + len(self.rows), dim)
 
     def toward(self, move: Tensor) -> Tensor:
         """The offset that moves every unfolded latent by `move` [N, latent_dim]; nowhere in a space
@@ -147,7 +156,7 @@ class Space:
         moved = self._moved_rows(offset)
         if len(self.rows) == self.generator.n_latent:
             return moved
-        return self.start.index_copy(1, self._row_index, moved)
+        return self._w_plus.index_copy(1, self._row_index, moved)
 
     def w_plus(self, offset: Tensor) -> Tensor:
         """The latent to save, [N, n_latent, latent_dim] in w+; [N, sum of channels] in s."""
@@ -159,11 +168,11 @@ class Space:
             assert self.z is not None
             # The start may be truncated, so the move in w is added to it.
             move = self.generator.mapping(self.z + offset) - self.generator.mapping(self.z)
-            return self.start.index_select(1, self._row_index) + move[:, None]
+            return self._w_plus.index_select(1, self._row_index) + move[:, None]
         if offset.dim() == 2:
             offset = offset[:, None]
         if self.whitening is None:
-            return self.start.index_select(1, self._row_index) + offset
+            return self._w_plus.index_select(1, self._row_index) + offset
         if self.name == "w+":
             # The first row moves all rows alike. The generator was trained on equal rows, so a
             # shared move draws natural faces; rows moved apart soon draw what only fools CLIP.

@@ -91,11 +91,13 @@ class EditStep:
             image = self.generator.synthesis(latent, self.resolution)
         return torch.add(image.new_full((), 0.5, dtype=torch.float32), image.float(), alpha=0.5)
 
-    def targets(self, start: Tensor, text: Tensor, neutral: Tensor, relevance: Tensor) -> Targets:
+    def targets(
+        self, start: Tensor | list[Tensor], text: Tensor, neutral: Tensor, relevance: Tensor
+    ) -> Targets:
         """Look at the originals.
 
         Args:
-            start: w+ [N, n_latent, latent_dim].
+            start: w+ [N, n_latent, latent_dim], or styles.
             text, neutral: unit text embeddings [N, D] of the prompts and [1, D] of "a face".
             relevance: where each prompt may change a face, [N, 1, h, w] in [0, 1].
         """

@@ -29,7 +29,7 @@ class Generator(Protocol):
     def mean_latent(self) -> Tensor: ...
     @property
     def layer_groups(self) -> dict[str, range]:
-        """"coarse", "middle" and "fine" -> rows of w+."""
+        """ "coarse", "middle" and "fine" -> rows of w+."""
 
     @property
     def draft_sizes(self) -> tuple[int, ...]:

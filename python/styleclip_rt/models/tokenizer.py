@@ -6,7 +6,9 @@ The merges are OpenAI's `bpe_simple_vocab_16e6.txt.gz` (MIT licence); of its 262
 
 import gzip
 import html
+from collections.abc import Collection, Mapping
 from functools import cache, lru_cache
+from heapq import heapify, heappop, heappush
 from importlib import resources
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -79,10 +81,31 @@ def token_rows(
 
 def encode(text: str) -> list[int]:
     """The ids of `text`, without start and end marks and of any length."""
-    ids: list[int] = []
-    for word in _WORD.findall(clean(text)):
-        ids += _encode_word(word)
-    return ids
+    return [token for _, ids in words(text) for token in ids]
+
+
+def words(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    """The words and signs of `text` as CLIP reads it, and the ids of each."""
+    return [(word, _encode_word(word)) for word in _WORD.findall(clean(text))]
+
+
+def part_read(text: str, context_length: int = CONTEXT_LENGTH) -> str:
+    """The words of `text` that `tokenize` does not cut off, joined by spaces."""
+    read, room = [], context_length - 2
+    for word, ids in words(text):
+        room -= len(ids)
+        if room < 0:
+            break
+        read.append(word)
+    return " ".join(read)
+
+
+def share_known(text: str, known: Collection[int], context_length: int = CONTEXT_LENGTH) -> float:
+    """Of the words of `text` that are read, the share whose ids are all among `known`; signs do not
+    count."""
+    read = words(part_read(text, context_length))
+    told = [ids for word, ids in read if any(char.isalnum() for char in word)]
+    return sum(all(token in known for token in ids) for ids in told) / max(1, len(told))
 
 
 def clean(text: str) -> str:
@@ -100,22 +123,31 @@ def _encode_word(word: str) -> tuple[int, ...]:
     symbols = _byte_symbols()
     parts = [symbols[byte] for byte in word.encode("utf-8")]
     parts[-1] += _WORD_END
-    while len(parts) > 1:
-        pairs = list(pairwise(parts))
-        best = min(pairs, key=lambda pair: ranks.get(pair, _MERGES))
-        if best not in ranks:
-            break
-        merged: list[str] = []
-        index = 0
-        while index < len(parts):
-            if index < len(pairs) and pairs[index] == best:
-                merged.append(parts[index] + parts[index + 1])
-                index += 2
-            else:
-                merged.append(parts[index])
-                index += 1
-        parts = merged
-    return tuple(vocabulary[part] for part in parts)
+    return tuple(vocabulary[part] for part in _merged(parts, ranks))
+
+
+def _merged(parts: list[str], ranks: Mapping[tuple[str, str], int]) -> list[str]:
+    """Byte-pair merges (Sennrich et al. 2016), the lowest rank first and from left to right, in
+    O(n log n): a heap of the pairs, and links to the neighbours that are left."""
+    after = [*range(1, len(parts)), -1]
+    before = [-1, *range(len(parts) - 1)]
+    pairs = [(ranks[pair], i, *pair) for i, pair in enumerate(pairwise(parts)) if pair in ranks]
+    heapify(pairs)
+    while pairs:
+        _, i, first, second = heappop(pairs)
+        j = after[i]
+        # Either side may have gone into another merge since.
+        if j < 0 or parts[i] != first or parts[j] != second:
+            continue
+        parts[i], parts[j] = first + second, ""
+        after[i] = after[j]
+        if after[j] >= 0:
+            before[after[j]] = i
+        for left, right in ((before[i], i), (i, after[i])):
+            pair = (parts[left], parts[right])
+            if left >= 0 and right >= 0 and pair in ranks:
+                heappush(pairs, (ranks[pair], left, *pair))
+    return [part for part in parts if part]
 
 
 @cache

@@ -1,0 +1,178 @@
+"""Where an edit starts: a generated face, a saved latent, the mean face. Needs no torch.
+
+Whoever edits takes a `Start`, and need not know where it came from.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from styleclip_rt.checkpoints.latent_file import LatentFile, read_latents
+from styleclip_rt.errors import StyleClipError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Values = Tensor | NDArray[np.float32]
+    """A tensor of the engine torch, an array of any other."""
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Start:
+    """One face to edit, as float32 arrays.
+
+    Attributes:
+        latent: w+ [n_latent, latent_dim]; or all styles joined [channels], where it was saved in
+            StyleSpace.
+        z: [latent_dim] that it was mapped from; None for other faces than generated ones.
+        seed: of a generated face.
+        source: where it came from, in words: "seed 7".
+    """
+
+    latent: Array
+    z: Array | None = None
+    seed: int | None = None
+    source: str = ""
+
+    @property
+    def in_style_space(self) -> bool:
+        """Whether `latent` holds styles."""
+        return self.latent.ndim == 1
+
+
+class Latents(Protocol):
+    """The latents of one generator, in whichever engine it runs.
+
+    Attributes:
+        fingerprint: of the generator; "" where it is not known.
+        latent_shape: (n_latent, latent_dim) of w+.
+        style_channels: of each style; none where the engine takes no styles.
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def latent_shape(self) -> tuple[int, int]: ...
+    @property
+    def style_channels(self) -> tuple[int, ...]: ...
+
+    def mapped(self, seeds: Sequence[int], truncation_psi: float) -> tuple[Array, Array]:
+        """z and w, [len(seeds), latent_dim] each, of generated faces."""
+
+    def mean_latent(self) -> Array:
+        """w [latent_dim] of the mean face."""
+
+
+def from_seeds(latents: Latents, seeds: Sequence[int], truncation_psi: float) -> list[Start]:
+    """Generated faces.
+
+    Raises:
+        StyleClipError: a seed that is no whole number of 64 bits, or a truncation that is not
+            finite.
+    """
+    if not np.isfinite(truncation_psi):
+        raise StyleClipError(f"the truncation must be a finite number, not {truncation_psi}.")
+    z, w = latents.mapped(seeds, truncation_psi)
+    return [
+        Start(row, z[i], seed, f"seed {seed}")
+        for i, (row, seed) in enumerate(zip(_in_every_row(latents, w), seeds, strict=True))
+    ]
+
+
+def mean_face(latents: Latents) -> Start:
+    """What truncation to nothing leaves of any face."""
+    return Start(_in_every_row(latents, latents.mean_latent()[None])[0], source="mean face")
+
+
+def from_file(latents: Latents, path: Path) -> list[Start]:
+    """The faces whose latents a file holds, in any format of `read_latents`.
+
+    Raises:
+        StyleClipError: the file holds none, or latents of another generator.
+    """
+    found = read_latents(path)
+    _check_generator(latents, found, path)
+    return from_values(latents, found.latents, str(path), found.space)
+
+
+def from_bytes(latents: Latents, content: bytes) -> list[Start]:
+    """The same, of the bytes of a safetensors file."""
+    found = read_latents(content)
+    _check_generator(latents, found, "the latent that was sent")
+    return from_values(latents, found.latents, "a latent", found.space)
+
+
+def from_values(
+    latents: Latents, values: "Values", source: str = "a latent", space: str = ""
+) -> list[Start]:
+    """Faces of given latents: w [N, latent_dim], w+ [N, n_latent, latent_dim], or all styles joined
+    [N, channels]; floats of any width, tensors or arrays.
+
+    Raises:
+        StyleClipError: another shape, other numbers than floats, or some that are not finite.
+    """
+    array = as_float32(values)
+    array = array if isinstance(array, np.ndarray) else array.detach().cpu().numpy()
+    rows, dim = latents.latent_shape
+    channels = sum(latents.style_channels)
+    each = array.shape[1:]
+    if len(array) > 0:
+        if each == (dim,) and space != "s":
+            return [Start(w_plus, source=source) for w_plus in _in_every_row(latents, array)]
+        if each == (rows, dim) or (channels and each == (channels,)):
+            return [Start(np.ascontiguousarray(latent), source=source) for latent in array]
+    n = len(array) if array.ndim > 1 and len(array) else "N"
+    styles = f", or its styles [{n}, {channels}]" if channels else ""
+    raise StyleClipError(
+        f"{source} has shape {list(array.shape)}: this generator takes [{n}, {dim}] or "
+        f"[{n}, {rows}, {dim}]{styles}."
+    )
+
+
+def as_float32(values: "Values") -> "Values":
+    """Latents as float32, of the kind that they came in; floats of any width are cast.
+
+    Raises:
+        StyleClipError: other numbers than floats, or some that are not finite.
+    """
+    cast: Values
+    if isinstance(values, np.ndarray):
+        # ml_dtypes' bfloat16 and float8 are of no kind that NumPy knows.
+        if values.dtype.kind != "f" and "float" not in values.dtype.name:
+            raise _no_floats(str(values.dtype))
+        with np.errstate(over="ignore"):
+            cast = np.asarray(values, np.float32)
+        finite = bool(np.isfinite(cast).all())
+    elif hasattr(values, "is_floating_point"):
+        if not values.is_floating_point() or values.is_meta or values.is_sparse:
+            raise _no_floats(str(values.dtype))
+        cast = values.detach().float()
+        finite = bool(cast.isfinite().all())
+    else:
+        raise _no_floats(type(values).__name__)
+    if not finite:
+        raise StyleClipError("the latent has numbers that are not finite: save or fetch it again.")
+    return cast
+
+
+def _no_floats(kind: str) -> StyleClipError:
+    return StyleClipError(f"a latent is a tensor or an array of floats, not {kind}.")
+
+
+def _in_every_row(latents: Latents, w: Array) -> Array:
+    """w [N, latent_dim] -> w+ [N, n_latent, latent_dim]."""
+    return np.repeat(w[:, None], latents.latent_shape[0], axis=1)
+
+
+def _check_generator(latents: Latents, found: LatentFile, source: object) -> None:
+    if found.generator and latents.fingerprint and found.generator != latents.fingerprint:
+        raise StyleClipError(
+            f"{source} is a latent of another generator: edit it with the bundle that it was "
+            "made with."
+        )
