@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import os
 import re
-import shutil
-import tempfile
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +17,7 @@ from PIL import Image
 from styleclip_rt.checkpoints.latent_file import save_latents
 from styleclip_rt.editing.settings import LOSSES, EditSettings
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import appearing_in, check_writable
 from styleclip_rt.pictures import comparison, loss_plot, save_png
 
 if TYPE_CHECKING:
@@ -27,6 +25,15 @@ if TYPE_CHECKING:
 
 
 HISTORY_FIELDS = (*LOSSES, "lr")
+_FILES = (
+    "original.png",
+    "edited.png",
+    "comparison.png",
+    "loss.png",
+    "latent.safetensors",
+    "frames/*.png",
+)
+"""What an edit may leave beside its edit.json."""
 
 
 class EditedFace(NamedTuple):
@@ -124,31 +131,15 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def check_writable(folder: Path) -> None:
-    """Make `folder` and be sure that files can be written there, before the work is done.
-
-    Raises:
-        StyleClipError: they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StyleClipError(
-            f"cannot write to {folder} ({error.strerror}): choose another folder with --out."
-        ) from None
-
-
 def save_result(result: EditResult, folder: Path) -> Path:
     """Write original.png, edited.png, comparison.png, loss.png, latent.safetensors, edit.json (and
-    frames/ where frames were kept) into `folder`; every file appears whole or not at all.
+    frames/ where frames were kept) into `folder`, all together.
 
     Raises:
         StyleClipError: the folder cannot be written, or the disk is full.
     """
     known = parameters(result)
-    with _appearing_in(folder) as work:
+    with _together(folder) as work:
         _write_pair(result.original, result.image, result.prompt, known, work)
         save_png(loss_plot(result.history), work / "loss.png", {"styleclip_rt": json.dumps(known)})
         save_latent(result.latent, result.generator, work, prompt=result.prompt)
@@ -162,12 +153,12 @@ def save_mapped(
     face: EditedFace, generator: str, folder: Path, title: str, known: dict[str, object]
 ) -> Path:
     """Write original.png, edited.png, comparison.png, latent.safetensors and edit.json into
-    `folder`; every file appears whole or not at all.
+    `folder`, all together.
 
     Raises:
         StyleClipError: the folder cannot be written, or the disk is full.
     """
-    with _appearing_in(folder) as work:
+    with _together(folder) as work:
         _write_pair(face.original, face.image, title, known, work)
         save_latent(face.latent[None], generator, work)
     return folder
@@ -196,19 +187,12 @@ def _write_pair(
 
 
 @contextmanager
-def _appearing_in(folder: Path) -> Iterator[Path]:
-    """A folder for files that appear in `folder` when all are written."""
+def _together(folder: Path) -> Iterator[Path]:
+    """A folder for the files of one result, which appear in `folder` when all are written."""
     check_writable(folder)
     try:
-        work = Path(tempfile.mkdtemp(prefix=".edit.", dir=folder))
-        try:
+        with appearing_in(folder, "edit.json", _FILES) as work:
             yield work
-            for path in sorted(p for p in work.rglob("*") if p.is_file()):
-                target = folder / path.relative_to(work)
-                target.parent.mkdir(exist_ok=True)
-                os.replace(path, target)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise StyleClipError(
             f"cannot write the result to {folder} ({error.strerror}): free some space or choose "

@@ -1,12 +1,10 @@
 """Drawings that people look at: comparisons, contact sheets, loss curves, and PNG files."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -186,14 +185,5 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, object
             info.add_itxt(key, text)
     buffer = BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        try:
-            temporary.write_bytes(buffer.getbuffer())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise StyleClipError(
-            f"{path} cannot be written ({error.strerror}); free space or choose another folder."
-        ) from error
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
