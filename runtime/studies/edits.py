@@ -15,11 +15,12 @@ from statistics import median
 from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import check_writable
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import judge
 from styleclip_rt.runtime.editor import Editor
-from styleclip_rt.runtime.results import EditResult, check_writable
+from styleclip_rt.runtime.results import EditResult
 from styleclip_rt.runtime.starts import from_seeds
 from styleclip_rt.runtime.studies.judged import (
     COLUMNS,

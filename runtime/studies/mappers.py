@@ -14,13 +14,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from styleclip_rt.files import check_writable
 from styleclip_rt.pictures import contact_sheet, save_png, to_pil
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import has_look, judge
 from styleclip_rt.probes.regions import Regions
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
-from styleclip_rt.runtime.results import check_writable
 from styleclip_rt.runtime.studies.judged import (
     COLUMNS,
     JudgedEdit,

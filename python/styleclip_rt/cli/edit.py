@@ -52,8 +52,9 @@ def edit(
 ) -> None:
     """Edit a face so that it looks like PROMPT; several prompts or faces run as one batch."""
     # Nothing here imports torch, so that an engine can do without.
+    from styleclip_rt.files import check_writable
     from styleclip_rt.runtime.editor import Editor
-    from styleclip_rt.runtime.results import check_writable, folder_names
+    from styleclip_rt.runtime.results import folder_names
 
     check_one_start(seeds, latent, mean)
     check_writable(out)

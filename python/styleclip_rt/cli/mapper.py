@@ -311,8 +311,9 @@ def apply(
 ) -> None:
     """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once."""
     # Nothing here imports torch, so that an engine can do without.
+    from styleclip_rt.files import check_writable
     from styleclip_rt.runtime.mapper import TRUNCATION_PSI, MapperRuntime, Move
-    from styleclip_rt.runtime.results import check_writable, save_mapped
+    from styleclip_rt.runtime.results import save_mapped
 
     check_one_start(seeds, latent, mean)
     for what, given in (("--prompt", prompts), ("--strength", strengths)):
