@@ -13,6 +13,31 @@ from torch.nn import functional as F
 PIXELS = 32
 LIGHT = 128
 """Sides in px at which colours, and gradients of luminance, are compared with the original."""
+PIXEL_TIP = 1 / 255
+"""Below this a change of a pixel in [0, 1] cannot be seen, and counts as its square."""
+EMBEDDING_TIP = 0.03
+"""Below this a change of a unit embedding has no direction to speak of: edits change it by some
+0.3, bfloat16 by some 0.003."""
+
+
+def smooth_abs(x: Tensor, tip: float) -> Tensor:
+    """|x| - tip far from zero, x^2 / (2 tip) near it (pseudo-Huber; Charbonnier et al. 1994).
+
+    An edit starts where what is compared is equal but for rounding. There the gradient of |x| is
+    the sign of the rounding, at full strength; this one's goes through zero.
+    """
+    return x.square() / ((x.square() + tip**2).sqrt() + tip)
+
+
+def smooth_cosine(change: Tensor, direction: Tensor) -> Tensor:
+    """Cosine [N] of a change [N, D] and a unit direction [N, D], which fades to zero with changes
+    shorter than EMBEDDING_TIP.
+
+    At the start of an edit the change is nothing but rounding, and the plain cosine's gradient
+    that of a random direction, divided by next to nothing; this one's is the direction.
+    """
+    length = (change.square().sum(dim=1) + EMBEDDING_TIP**2).sqrt()
+    return (change * direction).sum(dim=1) / length
 
 
 def length_across(change: Tensor, direction: Tensor) -> Tensor:
@@ -31,7 +56,8 @@ def luminance(image: Tensor) -> Tensor:
 class Preservation(NamedTuple):
     """Distance to the original, weighted by how little the prompt is about a place.
 
-    L1 of pixels at 32 px (colour and light) plus L1 of luminance gradients at 128 px (structure).
+    L1 of pixels at 32 px (colour and light) plus L1 of luminance gradients at 128 px (structure),
+    both with a smooth tip.
     The fields are what it needs of the original; `of` computes them.
     """
 
@@ -54,9 +80,9 @@ class Preservation(NamedTuple):
     def distance(self, image: Tensor) -> Tensor:
         """[N, 3, H, W] in [0, 1] -> [N]."""
         low, gradients = _low_and_gradients(image)
-        pixels = ((low - self.low).abs() * self.low_weight).mean(dim=(1, 2, 3))
-        structure = ((gradients - self.gradients).abs() * self.gradient_weight).mean(dim=(1, 2, 3))
-        return pixels + structure
+        pixels = smooth_abs(low - self.low, PIXEL_TIP) * self.low_weight
+        structure = smooth_abs(gradients - self.gradients, PIXEL_TIP) * self.gradient_weight
+        return pixels.mean(dim=(1, 2, 3)) + structure.mean(dim=(1, 2, 3))
 
 
 def _low_and_gradients(image: Tensor) -> tuple[Tensor, Tensor]:

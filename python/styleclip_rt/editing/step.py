@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from styleclip_rt.editing.losses import Preservation, length_across
+from styleclip_rt.editing.losses import Preservation, length_across, smooth_cosine
 from styleclip_rt.editing.settings import ADAM_BETAS, LOSSES, EditSettings
 from styleclip_rt.editing.spaces import Space
 from styleclip_rt.editing.views import apply_views
@@ -178,7 +178,7 @@ class EditStep:
         embedding = embedding.view(views.shape[0] + 1, image.shape[0], -1)
         change = (embedding - targets.embedding).mean(dim=0)
         if self.directional:
-            reached = F.cosine_similarity(change, targets.direction, dim=1)
+            reached = smooth_cosine(change, targets.direction)
         else:
             reached = (embedding * targets.text).sum(dim=2).mean(dim=0)
         clip = F.relu(clip_target - reached)
