@@ -19,3 +19,12 @@ class BundleError(StyleClipError):
 
 class ExportError(StyleClipError):
     """An exported file is broken, of other weights, or does not do what the network does."""
+
+
+def shown(value: object) -> str:
+    """A value as a sentence can quote it, in one line of at most 60 characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python writes no integer of thousands of digits.
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}..."

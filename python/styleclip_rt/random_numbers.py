@@ -7,13 +7,34 @@ lowest 24 bits.
 import numpy as np
 from numpy.typing import NDArray
 
+from styleclip_rt.errors import StyleClipError, shown
+
+MAX_SEED = 2**64 - 1
+
+
+def check_seed(seed: object) -> int:
+    """A seed as a Python int.
+
+    Raises:
+        StyleClipError: it is no whole number from 0 to MAX_SEED.
+    """
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+        number = int(seed)
+        if 0 <= number <= MAX_SEED:
+            return number
+    raise StyleClipError(f"a seed is a whole number from 0 to {MAX_SEED}, not {shown(seed)}.")
+
 
 class Random:
-    """Seeded like ``torch.Generator().manual_seed(seed)``."""
+    """Seeded like ``torch.Generator().manual_seed(seed)``.
+
+    Raises:
+        StyleClipError: see `check_seed`.
+    """
 
     def __init__(self, seed: int) -> None:
         self._twister = np.random.MT19937()
-        self._twister._legacy_seeding(seed % 2**32)
+        self._twister._legacy_seeding(check_seed(seed) % 2**32)
 
     def uniform(self, *shape: int) -> NDArray[np.float32]:
         """float32 in [0, 1), as ``torch.rand(shape)``."""

@@ -1,9 +1,16 @@
 """How an edit is made: its settings, and the rates of its steps. Needs no torch."""
 
+import contextlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import NamedTuple
 
-from styleclip_rt.errors import StyleClipError
+import numpy as np
+from numpy.typing import NDArray
+
+from styleclip_rt.errors import StyleClipError, shown
 
 LOSSES = ("total", "clip", "id", "l2", "preserve", "across")
 NEUTRAL_PROMPT = "a face"
@@ -39,6 +46,9 @@ class EditSettings:
         draft: resolution in px that the loop draws at; 0 for the full one.
         mode: "edit", or "generate": no tie to the start (no l2, identity or preservation).
         patience: stop when the total has not improved for so many steps; 0 never.
+
+    Raises:
+        StyleClipError: a value of another type, NaN, infinite, or beyond what can make sense.
     """
 
     space: str = "w+"
@@ -61,29 +71,92 @@ class EditSettings:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.steps, int) or self.steps < 1:
-            raise StyleClipError(f"steps must be a whole number of at least 1, not {self.steps}.")
-        for name in (
-            "l2",
-            "id",
-            "preserve",
-            "across",
-            "lead",
-            "view_strength",
-            "patience",
-            "draft",
-        ):
-            if not getattr(self, name) >= 0:
-                raise StyleClipError(f"{name} must not be negative, but is {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise StyleClipError(f"learning_rate must be positive, not {self.learning_rate}.")
-        if self.views < 1:
-            raise StyleClipError(f"views must be at least 1, not {self.views}.")
-        for name, known in (("clip", ("absolute", "directional")), ("mode", ("edit", "generate"))):
-            if getattr(self, name) not in known:
-                raise StyleClipError(
-                    f"unknown {name} {getattr(self, name)!r}: choose {' or '.join(known)}."
-                )
+        for name, value in vars(self).items():
+            # NumPy's numbers become Python's, which JSON knows.
+            object.__setattr__(self, name, _checked(name, value))
+
+
+class _Range(NamedTuple):
+    """What a number may be, and the words for one that is too small."""
+
+    least: float
+    most: float
+    too_small: str
+
+
+_NOT_NEGATIVE = "must not be negative"
+_WEIGHT = _Range(0, 1e9, _NOT_NEGATIVE)
+_RANGES = {
+    "steps": _Range(1, 100_000, "must be a whole number of at least 1"),
+    "learning_rate": _Range(math.nextafter(0, 1), 1e3, "must be positive"),
+    "clip_target": _Range(-10, 10, "must be at least -10"),
+    "l2": _WEIGHT,
+    "id": _WEIGHT,
+    "preserve": _WEIGHT,
+    "across": _WEIGHT,
+    "lead": _Range(0, 100, _NOT_NEGATIVE),
+    "truncation_psi": _Range(-10, 10, "must be at least -10"),
+    "views": _Range(1, 256, "must be at least 1"),
+    "view_strength": _Range(0, 1, _NOT_NEGATIVE),
+    "draft": _Range(0, 16384, _NOT_NEGATIVE),
+    "patience": _Range(0, 100_000, _NOT_NEGATIVE),
+}
+_CHOICES = {"clip": ("absolute", "directional"), "mode": ("edit", "generate")}
+
+
+def _checked(name: str, value: object) -> str | int | float | bool:
+    kind = EditSettings.__dataclass_fields__[name].type
+    if kind is str:
+        if not isinstance(value, str):
+            raise StyleClipError(f"{name} must be text, not {shown(value)}.")
+        if value not in _CHOICES.get(name, (value,)):
+            known = " or ".join(_CHOICES[name])
+            raise StyleClipError(f"unknown {name} {shown(value)}: choose {known}.")
+        return value
+    if kind is bool:
+        if not isinstance(value, bool | np.bool_):
+            raise StyleClipError(f"{name} must be true or false, not {shown(value)}.")
+        return bool(value)
+    number = _number(name, value, whole=kind is int)
+    least, most, too_small = _RANGES[name]
+    if number < least:
+        raise StyleClipError(f"{name} {too_small}, but is {shown(number)}.")
+    if number > most:
+        raise StyleClipError(f"{name} must be at most {most:g}, but is {shown(number)}.")
+    return number
+
+
+def _number(name: str, value: object, whole: bool) -> int | float:
+    if isinstance(value, bool | np.bool_):
+        pass
+    elif whole and isinstance(value, Integral):
+        return int(value)
+    elif not whole and isinstance(value, Real):
+        with contextlib.suppress(OverflowError):
+            if math.isfinite(number := float(value)):
+                return number
+    what = "whole number" if whole else "finite number"
+    raise StyleClipError(f"{name} must be a {what}, not {shown(value)}.")
+
+
+def check_losses(losses: Mapping[str, NDArray[np.float32]], step: int) -> None:
+    """Be sure that an edit can go on from what a step judged.
+
+    Args:
+        losses: [N] each, by name.
+        step: which step, from 0.
+
+    Raises:
+        StyleClipError: one of them is no longer finite.
+    """
+    lost = [name for name, values in losses.items() if not np.isfinite(values).all()]
+    if lost:
+        # The total is lost with any other, which says more.
+        which = next((name for name in lost if name != "total"), lost[0])
+        raise StyleClipError(
+            f"the loss {which!r} is no longer a finite number at step {step + 1}: start from "
+            "another face, or set a lower learning rate or weights."
+        )
 
 
 def learning_rate_factor(step: int, steps: int) -> float:

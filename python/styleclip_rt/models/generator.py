@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from styleclip_rt.random_numbers import check_seed
+
 LEAK = 0.2
 
 
@@ -46,9 +48,15 @@ class Generator(Protocol):
 
 
 def sample_z(generator: Generator, seeds: Sequence[int]) -> Tensor:
-    """z [len(seeds), latent_dim], one independent draw a seed, the same on every device."""
+    """z [len(seeds), latent_dim], one independent draw a seed, the same on every device.
+
+    Raises:
+        StyleClipError: see `check_seed`.
+    """
     draws = [
-        torch.randn(1, generator.latent_dim, generator=torch.Generator().manual_seed(seed))
+        torch.randn(
+            1, generator.latent_dim, generator=torch.Generator().manual_seed(check_seed(seed))
+        )
         for seed in seeds
     ]
     return torch.cat(draws).to(generator.mean_latent.device)
