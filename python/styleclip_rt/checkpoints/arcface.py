@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from styleclip_rt.checkpoints.layout import count, rename, shape_of, state_dict
+from styleclip_rt.checkpoints.layout import Computed, count, rename, shape_of, state_dict
 from styleclip_rt.checkpoints.state import fill, read_torch_file
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
@@ -45,10 +45,12 @@ def read(path: str | os.PathLike[str]) -> ArcFace:
         state["output_layer.4.weight"] = torch.ones(config.embed_dim)
         state["output_layer.4.bias"] = torch.zeros(config.embed_dim)
     renamed = rename(state, {key: [_their_name(key)] for key in keys}, path)
-    for key, value in renamed.items():
-        if ".gate." in key and value.dim() == 4:
-            renamed[key] = value.flatten(1)
-    return fill(lambda: ArcFace(config), renamed, path)
+
+    def flat(key: str) -> Tensor:
+        value = renamed[key]
+        return value.flatten(1) if ".gate." in key and value.dim() == 4 else value
+
+    return fill(lambda: ArcFace(config), Computed(renamed, flat), path)
 
 
 def _their_name(key: str) -> str:

@@ -1,29 +1,64 @@
 """Tensors under the names of another program, brought under ours."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from styleclip_rt.checkpoints.state import floats, kind_of
+from styleclip_rt.checkpoints.torch_file import Unusable
 from styleclip_rt.errors import CheckpointError
 
 _COUNTER = "num_batches_tracked"
 """Batch norm's counter of training steps: older files lack it and inference never reads it."""
 
+_PARALLEL = "module."
+"""What DataParallel and DistributedDataParallel put before every name."""
+
+
+class Computed(Mapping[str, Tensor]):
+    """Tensors by name, each made when it is asked for, so that all are never twice in memory.
+
+    Args:
+        names: of them.
+        make: the tensor of a name.
+    """
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], Tensor]) -> None:
+        self.names, self.make = dict.fromkeys(names), make
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.make(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
 
 def state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """`content` of a file as a state dict, name -> tensor.
+    """`content` of a file as a state dict, name -> tensor, without DataParallel's "module.".
 
     Raises CheckpointError if it is anything else.
     """
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(f"{path} holds no state dict; give a file of named weights.")
     for key, value in content.items():
+        if isinstance(value, Unusable):
+            raise CheckpointError(f"{path} has {value.kind} in {key!r}; save plain tensors.")
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(
                 f"{path} holds {str(key)[:60]!r}, which is no named tensor; give a state dict."
             )
+    if all(key.startswith(_PARALLEL) for key in content):
+        return {key.removeprefix(_PARALLEL): value for key, value in content.items()}
     return dict(content)
 
 
@@ -50,32 +85,41 @@ def count(state: Mapping[str, Tensor], prefix: str) -> int:
 
 def rename(
     state: Mapping[str, Tensor], names: Mapping[str, Iterable[str]], path: Path
-) -> dict[str, Tensor]:
-    """Bring the tensors of `state` under our names; `names` maps ours to those in the file.
+) -> Mapping[str, Tensor]:
+    """Bring the tensors of `state` under our names, in float32; `names` maps ours to those in the
+    file.
 
-    Several tensors of the file for one name are joined along their first dimension.
+    Several tensors of the file for one name are joined along their first dimension, each when it
+    is asked for.
 
-    Raises CheckpointError naming a tensor that is missing, surplus or does not join.
+    Raises CheckpointError naming a tensor that is missing, surplus, does not join or is not made of
+    finite floats.
     """
-    renamed: dict[str, Tensor] = {}
     surplus = set(state)
-    for ours, theirs in names.items():
-        parts: list[Tensor] = []
+    for theirs in names.values():
         for key in theirs:
-            if key in state:
-                parts.append(state[key])
-            elif key.endswith(_COUNTER):
-                parts.append(torch.zeros((), dtype=torch.int64))
-            else:
+            if key not in state and not key.endswith(_COUNTER):
                 raise CheckpointError(f"{path} lacks the tensor {key!r}; it holds another model.")
             surplus.discard(key)
-        try:
-            renamed[ours] = parts[0] if len(parts) == 1 else torch.cat(parts)
-        except RuntimeError as error:
-            keys = ", ".join(theirs)
-            raise CheckpointError(f"{path} has {keys} in shapes that do not join.") from error
     if surplus:
         raise CheckpointError(
             f"{path} has the surplus tensor {min(surplus)!r}; it holds another model."
         )
-    return renamed
+
+    def part(key: str) -> Tensor:
+        if not key.endswith(_COUNTER):
+            return floats(state[key], key, path)
+        counter = state.get(key, torch.zeros((), dtype=torch.int64))
+        if kind := kind_of(counter):
+            raise CheckpointError(f"{path} has {kind} in {key!r} where a number is needed.")
+        return counter
+
+    def join(ours: str) -> Tensor:
+        keys = list(names[ours])
+        try:
+            return part(keys[0]) if len(keys) == 1 else torch.cat([part(key) for key in keys])
+        except RuntimeError as error:
+            listed = ", ".join(keys)
+            raise CheckpointError(f"{path} has {listed} in shapes that do not join.") from error
+
+    return Computed(names, join)

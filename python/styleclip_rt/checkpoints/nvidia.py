@@ -9,92 +9,32 @@ few names that such a file may mention become inert records, which are then read
 import io
 import math
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from styleclip_rt import ops
-from styleclip_rt.checkpoints.layout import count, rename, shape_of
-from styleclip_rt.checkpoints.state import fill
+from styleclip_rt.checkpoints.layout import Computed, count, rename, shape_of
+from styleclip_rt.checkpoints.pickled import BrokenPickle, ForeignName, Make, Record, read_pickle
+from styleclip_rt.checkpoints.state import described, fill
+from styleclip_rt.checkpoints.torch_file import TensorReader, read_legacy
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
-_STORAGE = "torch.storage._load_from_bytes"
-_TENSOR = "torch._utils._rebuild_tensor_v2"
-_PARAMETER = "torch._utils._rebuild_parameter"
-_SCALAR = "numpy.core.multiarray.scalar"
 
-_INERT = {
-    _PERSISTENT,
-    _STORAGE,
-    _TENSOR,
-    _PARAMETER,
-    _SCALAR,
-    "numpy.core.multiarray._reconstruct",
-    "numpy.ndarray",
-    "numpy.dtype",
-    "torch.Size",
-    "torch.device",
-    "torch.float16",
-    "torch.float32",
-    "torch.float64",
-}
-_CONTAINERS = {
-    "collections.OrderedDict": dict,
-    "dnnlib.util.EasyDict": dict,
-    "builtins.set": set,
-    "__builtin__.set": set,
-}
-# Nothing in a generator lies deeper; a file that refers to itself does.
-_MAX_DEPTH = 8
+# Nothing in a generator lies deeper or has more parts; a file that refers to itself does.
+_MAX_DEPTH, _MAX_PARTS = 8, 20_000
 
 
-class _Record:
-    """A call that a pickle asked for and that was not made."""
-
-    __slots__ = ("arguments", "name", "state")
-
-    def __init__(self, name: str, arguments: tuple[Any, ...]) -> None:
-        self.name = name
-        self.arguments = arguments
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class _Name:
-    """A name in a pickle. Calling it makes a record; nothing can be set on it."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        object.__setattr__(self, "_name", name)
-
-    def __call__(self, *arguments: Any) -> _Record:
-        return _Record(getattr(self, "_name"), arguments)  # noqa: B009
-
-    def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise pickle.UnpicklingError("a pickle tried to change a name")
-
-
-# The C unpickler lets ten bytes ask for 64 GB (a large memo index), the Python one does not.
-class _InertUnpickler(pickle._Unpickler):
-    """Builds plain containers and records from a pickle, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
-        if full in _CONTAINERS:
-            return _CONTAINERS[full]
-        if full in _INERT:
-            return _Name(full)
-        raise pickle.UnpicklingError(f"it names {module}.{name}")
+def names(full: str) -> Make | bool:
+    """What a name in such a file stands for, beside those of tensors."""
+    if full == _PERSISTENT:
+        return True
+    return (lambda *_: {}) if full == "dnnlib.util.EasyDict" else False
 
 
 def read(path: str | os.PathLike[str]) -> StyleGAN2:
@@ -104,84 +44,83 @@ def read(path: str | os.PathLike[str]) -> StyleGAN2:
     or is not exactly an unconditional StyleGAN2.
     """
     path = Path(path)
+    reader = TensorReader(path.stat().st_size)
+
+    def known(full: str) -> Make | bool:
+        if full == "torch.storage._load_from_bytes":
+            return lambda content: read_legacy(io.BytesIO(content), len(content))
+        return reader.names(full) or names(full)
+
     try:
         with path.open("rb") as file:
-            content = _InertUnpickler(file).load()
-    except pickle.UnpicklingError as error:
+            content = read_pickle(file, reader.left, known)
+    except ForeignName as error:
+        raise CheckpointError(f"{path} {described(error.name)}") from error
+    except BrokenPickle as error:
         raise CheckpointError(
-            f"{path} is not a pickle of stylegan2-ada-pytorch ({error}); it was not run: "
+            f"{path} is not a readable pickle of stylegan2-ada-pytorch ({error}); it was not run: "
             "fetch it again from its official source."
-        ) from error
-    except Exception as error:  # a parser of hostile bytes may raise anything
-        raise CheckpointError(
-            f"{path} is not a readable pickle (truncated or of another kind); fetch it again."
         ) from error
     if not isinstance(content, dict) or "G_ema" not in content:
         raise CheckpointError(f'{path} is a pickle without "G_ema"; give a StyleGAN2 pickle.')
+    return generator_of(content["G_ema"], path)
 
+
+def is_module(value: object) -> bool:
+    """Whether ``value``, from a pickle, is one of NVIDIA's modules."""
+    return isinstance(value, Record) and value.name == _PERSISTENT
+
+
+def generator_of(module: object, path: Path) -> StyleGAN2:
+    """The generator that ``module``, from the pickle ``path``, describes.
+
+    Raises CheckpointError if it is not exactly an unconditional StyleGAN2.
+    """
     state: dict[str, Tensor] = {}
     facts: dict[str, Any] = {}
     try:
-        _flatten(content["G_ema"], "", 0, state, facts)
-    except Exception as error:
+        _flatten(module, state, facts)
+    except Exception as error:  # a parser of hostile bytes may raise anything
         raise CheckpointError(
             f'{path} has a "G_ema" that is not made of modules and tensors; fetch it again.'
         ) from error
     config = _config(state, facts, path)
     _drop_filters(state, path)
     renamed = rename(state, {ours: [theirs] for ours, theirs in _names(config).items()}, path)
-    effective = {key: _effective(key, value.float(), facts, path) for key, value in renamed.items()}
+    effective = Computed(renamed, lambda key: _effective(key, renamed[key], facts, path))
     return fill(lambda: StyleGAN2(config), effective, path)
 
 
-def _flatten(
-    module: Any, prefix: str, depth: int, state: dict[str, Tensor], facts: dict[str, Any]
-) -> None:
-    """Collect the tensors of a module record by dotted name, and its plain attributes."""
-    if not _is_call(module, _PERSISTENT) or depth > _MAX_DEPTH:
-        raise ValueError("not a module")
-    fields = module.arguments[0]["state"]
-    for name, value in fields.items():
-        if isinstance(value, str | int | float) or value is None:
-            facts[prefix + name] = value
-        elif _is_call(value, _SCALAR):
-            facts[prefix + name] = _scalar(value)
-    for group in ("_parameters", "_buffers"):
-        for name, value in fields[group].items():
+def _flatten(root: object, state: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Collect the tensors of a tree of module records by dotted name, and its plain attributes."""
+    waiting: list[tuple[Any, str, int]] = [(root, "", 0)]
+    parts = 0
+    while waiting:
+        module, prefix, depth = waiting.pop()
+        if not is_module(module) or depth > _MAX_DEPTH:
+            raise ValueError("not a module")
+        fields = module.arguments[0]["state"]
+        groups = [fields[group] for group in ("_parameters", "_buffers", "_modules")]
+        parts += len(fields) + sum(map(len, groups))
+        if parts > _MAX_PARTS or len(prefix) > 500:
+            raise ValueError("too many parts")
+        for name, value in fields.items():
+            if isinstance(value, str | int | float) or value is None:
+                facts[prefix + name] = value
+        for name, value in (*groups[0].items(), *groups[1].items()):
             if value is not None:
-                state[prefix + name] = _tensor(value)
-    for name, value in fields["_modules"].items():
-        if value is not None:
-            _flatten(value, f"{prefix}{name}.", depth + 1, state, facts)
-
-
-def _is_call(value: Any, name: str) -> bool:
-    return isinstance(value, _Record) and value.name == name
-
-
-def _tensor(value: Any) -> Tensor:
-    if _is_call(value, _PARAMETER):
-        value = value.arguments[0]
-    if not _is_call(value, _TENSOR) or not _is_call(value.arguments[0], _STORAGE):
-        raise ValueError("not a tensor")
-    source, offset, size, stride = value.arguments[:4]
-    storage = torch.load(io.BytesIO(source.arguments[0]), map_location="cpu", weights_only=True)
-    flat = torch.empty(0, dtype=storage.dtype).set_(storage)
-    if math.prod(size) > flat.numel():
-        raise ValueError("a tensor larger than its storage")
-    return flat.as_strided(size, stride, offset).clone()
-
-
-def _scalar(value: _Record) -> float:
-    """A numpy scalar; NVIDIA's gains come out of numpy.sqrt."""
-    dtype, content = value.arguments
-    kind = dtype.arguments[0]
-    if not _is_call(dtype, "numpy.dtype") or kind not in ("f4", "f8", "i4", "i8"):
-        raise ValueError("not a number")
-    return float(np.frombuffer(content, f"<{kind}")[0])
+                state[prefix + name] = value
+        for name, value in groups[2].items():
+            if value is not None:
+                waiting.append((value, f"{prefix}{name}.", depth + 1))
 
 
 def _config(state: Mapping[str, Tensor], facts: Mapping[str, Any], path: Path) -> StyleGAN2Config:
+    if "synthesis.input.freqs" in state or any(k.startswith("synthesis.L0_") for k in state):
+        raise CheckpointError(
+            f"{path} holds a StyleGAN3, whose layers are other ones; give a StyleGAN2, such as "
+            "NVIDIA's stylegan2-ffhq-1024x1024.pkl."
+        )
     if facts.get("c_dim"):
         raise CheckpointError(
             f"{path} holds a class-conditional StyleGAN2; only unconditional ones are supported."

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from styleclip_rt.checkpoints.layout import count, rename, shape_of, state_dict
+from styleclip_rt.checkpoints.layout import Computed, count, rename, shape_of, state_dict
 from styleclip_rt.checkpoints.state import fill, read_torch_file
 from styleclip_rt.checkpoints.torchscript import is_torchscript, read_tensors
 from styleclip_rt.errors import CheckpointError
@@ -96,9 +96,12 @@ def build(state: Mapping[str, Tensor], config: CLIPConfig, path: Path) -> CLIP:
     with torch.device("meta"):
         keys = list(CLIP(config).state_dict())
     renamed = rename(state, {key: [_their_name(key)] for key in keys}, path)
-    for key in ("vision.projection.weight", "text.projection.weight"):
-        renamed[key] = renamed[key].t()
-    return fill(lambda: CLIP(config), renamed, path)
+
+    def turned(key: str) -> Tensor:
+        value = renamed[key]
+        return value.t() if key.endswith(".projection.weight") and value.dim() == 2 else value
+
+    return fill(lambda: CLIP(config), Computed(renamed, turned), path)
 
 
 def _their_name(key: str) -> str:

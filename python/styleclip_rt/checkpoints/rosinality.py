@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from styleclip_rt import ops
-from styleclip_rt.checkpoints.layout import count, rename, shape_of, state_dict
+from styleclip_rt.checkpoints.layout import Computed, count, rename, shape_of, state_dict
 from styleclip_rt.checkpoints.state import fill, read_torch_file
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -40,8 +40,11 @@ def read(path: str | os.PathLike[str]) -> StyleGAN2:
     config = _config(state, path)
     _drop_filters(state, config, path)
     renamed = rename(state, {ours: [theirs] for ours, theirs in _names(config).items()}, path)
-    effective = {key: _effective(key, value.float()) for key, value in renamed.items()}
-    effective["mean_latent"] = torch.zeros(config.latent_dim) if mean is None else mean.float()
+    given = torch.zeros(config.latent_dim) if mean is None else mean
+    effective = Computed(
+        [*renamed, "mean_latent"],
+        lambda key: given if key == "mean_latent" else _effective(key, renamed[key]),
+    )
     model = fill(lambda: StyleGAN2(config), effective, path)
     if mean is None:
         z = torch.randn(

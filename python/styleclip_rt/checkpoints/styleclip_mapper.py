@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from styleclip_rt.checkpoints.layout import rename, shape_of, state_dict
+from styleclip_rt.checkpoints.layout import Computed, rename, shape_of, state_dict
 from styleclip_rt.checkpoints.state import fill, read_torch_file
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.mapper import (
@@ -97,7 +97,9 @@ def _read_style_space(state: Mapping[str, Tensor], path: Path) -> StyleSpaceMapp
     return fill(lambda: StyleSpaceMapper(config), _renamed(state, nets, path), path)
 
 
-def _renamed(state: Mapping[str, Tensor], nets: Mapping[str, str], path: Path) -> dict[str, Tensor]:
+def _renamed(
+    state: Mapping[str, Tensor], nets: Mapping[str, str], path: Path
+) -> Mapping[str, Tensor]:
     """`nets`: our network -> theirs."""
     names = {
         f"nets.{ours}.layers.{i}.{part}": [f"{theirs}.mapping.{i + 1}.{part}"]
@@ -105,7 +107,8 @@ def _renamed(state: Mapping[str, Tensor], nets: Mapping[str, str], path: Path) -
         for i in range(DEPTH)
         for part in ("weight", "bias")
     }
-    return {key: _effective(value.float()) for key, value in rename(state, names, path).items()}
+    renamed = rename(state, names, path)
+    return Computed(renamed, lambda key: _effective(renamed[key]))
 
 
 def _effective(value: Tensor) -> Tensor:
