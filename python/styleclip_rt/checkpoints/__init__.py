@@ -40,19 +40,17 @@ def load_generator(path: str | os.PathLike[str]) -> "nn.Module":
 def load_clip(path: str | os.PathLike[str]) -> "nn.Module":
     """A CLIP from ``path``.
 
-    Reads our own safetensors, OpenAI's TorchScript archive or its state dict, and the
-    safetensors (or the folder with them) of open_clip and transformers.
+    Reads our own safetensors, OpenAI's TorchScript archive or its state dict, and the weights
+    (safetensors or PyTorch's, or the folder with them) of open_clip and transformers, with the
+    config beside them. A state dict that could be OpenAI's or open_clip's, without a config, is
+    read as OpenAI's with a warning that says so.
 
-    Raises CheckpointError if the file is missing, broken, hostile or holds something else.
+    Raises CheckpointError if the file is missing, broken, hostile or holds something else, or its
+    config asks for what this package's CLIP does not do.
     """
     path = Path(path)
-    readers = {
-        "torchscript": "openai_clip",
-        "torch": "openai_clip",
-        "safetensors": "huggingface_clip",
-        "folder": "huggingface_clip",
-    }
-    return _load(path, "CLIP", ("clip",), readers)
+    kinds = ("torchscript", "torch", "safetensors", "folder")
+    return _load(path, "CLIP", ("clip",), dict.fromkeys(kinds, "clip_file"))
 
 
 def load_identity(path: str | os.PathLike[str]) -> "nn.Module":

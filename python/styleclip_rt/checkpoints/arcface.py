@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from styleclip_rt.checkpoints.layout import Computed, count, rename, shape_of, state_dict
-from styleclip_rt.checkpoints.state import fill, read_torch_file
+from styleclip_rt.checkpoints.state import fill, keys_of, read_torch_file
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 
@@ -38,8 +38,7 @@ def read(path: str | os.PathLike[str]) -> ArcFace:
     path = Path(path)
     state = state_dict(read_torch_file(path), path)
     config = _config(state, path)
-    with torch.device("meta"):
-        keys = list(ArcFace(config).state_dict())
+    keys = keys_of(lambda: ArcFace(config), len(state), path)
     if "output_layer.4.running_mean" in state and "output_layer.4.weight" not in state:
         # Networks made with affine=False leave the last norm without scale and shift.
         state["output_layer.4.weight"] = torch.ones(config.embed_dim)

@@ -4,10 +4,8 @@ import os
 import re
 from pathlib import Path
 
-import torch
-
 from styleclip_rt.checkpoints.layout import rename, shape_of, state_dict
-from styleclip_rt.checkpoints.state import fill, read_torch_file
+from styleclip_rt.checkpoints.state import fill, keys_of, read_torch_file
 from styleclip_rt.models.facenet import InceptionResnetV1, InceptionResnetV1Config
 
 _NAMES = [
@@ -47,8 +45,7 @@ def read(path: str | os.PathLike[str]) -> InceptionResnetV1:
         state.pop(key, None)
     embed_dim = shape_of(state, "last_linear.weight", 2, path)[0]
     config = InceptionResnetV1Config(embed_dim=embed_dim)
-    with torch.device("meta"):
-        keys = list(InceptionResnetV1(config).state_dict())
+    keys = keys_of(lambda: InceptionResnetV1(config), len(state), path)
     renamed = rename(state, {key: [_their_name(key)] for key in keys}, path)
     return fill(lambda: InceptionResnetV1(config), renamed, path)
 

@@ -1,16 +1,13 @@
-"""OpenAI's CLIP files: the TorchScript archives they publish, and their state dicts."""
+"""The layout of OpenAI's CLIP, which is open_clip's as well."""
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from styleclip_rt.checkpoints.layout import Computed, count, rename, shape_of, state_dict
-from styleclip_rt.checkpoints.state import fill, read_torch_file
-from styleclip_rt.checkpoints.torchscript import is_torchscript, read_tensors
+from styleclip_rt.checkpoints.layout import Computed, count, rename, shape_of
+from styleclip_rt.checkpoints.state import fill, keys_of
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.clip import CLIP, CLIPConfig, TextConfig, VisionTransformerConfig
 
@@ -40,24 +37,10 @@ _OUTSIDE = {
 }
 _TRANSFORMERS = {"vision": "visual.transformer", "text": "transformer"}
 
-_ACCESSORIES = re.compile(r"input_resolution|context_length|vocab_size|(.*\.)?attn_mask")
-"""What an archive keeps beside the weights: three numbers and the causal mask."""
-
-
-def read(path: str | os.PathLike[str]) -> CLIP:
-    """The CLIP in `path`, a TorchScript archive or a state dict of OpenAI's `CLIP` class.
-
-    Raises CheckpointError if the file is broken or not exactly such a network.
-    """
-    path = Path(path)
-    content = read_tensors(path) if is_torchscript(path) else read_torch_file(path)
-    tensors = state_dict(content, path).items()
-    state = {key: value for key, value in tensors if not _ACCESSORIES.fullmatch(key)}
-    return build(state, config_of(state, path), path)
-
 
 def config_of(state: Mapping[str, Tensor], path: Path) -> CLIPConfig:
-    """The config that OpenAI's tensors in `state` imply.
+    """The config that OpenAI's tensors in `state` imply, if they are for QuickGELU and heads of
+    `HEAD_WIDTH` channels as OpenAI's own are.
 
     Raises CheckpointError if they are no CLIP with a vision transformer.
     """
@@ -93,9 +76,8 @@ def build(state: Mapping[str, Tensor], config: CLIPConfig, path: Path) -> CLIP:
 
     Raises CheckpointError naming a tensor that is missing, surplus or of another shape.
     """
-    with torch.device("meta"):
-        keys = list(CLIP(config).state_dict())
-    renamed = rename(state, {key: [_their_name(key)] for key in keys}, path)
+    names = {key: [_their_name(key)] for key in keys_of(lambda: CLIP(config), len(state), path)}
+    renamed = rename(state, names, path)
 
     def turned(key: str) -> Tensor:
         value = renamed[key]

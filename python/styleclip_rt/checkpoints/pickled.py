@@ -116,8 +116,9 @@ def read_pickle(
     machine = _Machine(names, persistent)
     most = _STEPS + size // _BYTES_A_STEP
     try:
-        for steps, (opcode, argument, _) in enumerate(pickletools.genops(_Bounded(file, size))):
-            if steps > most:
+        steps = pickletools.genops(_Bounded(file, size))  # type: ignore[arg-type]
+        for number, (opcode, argument, _) in enumerate(steps):
+            if number > most:
                 raise BrokenPickle("it has more parts than such a file can need")
             if opcode.name == "STOP":
                 return machine.pop()
@@ -254,7 +255,7 @@ class _Machine:
             make = self.names(full)
             if make is False:
                 raise ForeignName(full)
-            self.known[full] = Name(full, None if make is True else make)  # type: ignore[arg-type]
+            self.known[full] = Name(full, None if make is True else make)
         return self.known[full]
 
     def call(self, what: Any, arguments: Any) -> None:

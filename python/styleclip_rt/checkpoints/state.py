@@ -128,8 +128,16 @@ def fill(build: Callable[[], Model], state: Mapping[str, Tensor], path: Path) ->
     return model.eval().requires_grad_(False)
 
 
+def keys_of(build: Callable[[], nn.Module], tensors: int, path: Path) -> list[str]:
+    """The names of a model's tensors, where a file has so many tensors.
+
+    Raises CheckpointError if no such model can be built.
+    """
+    return list(_shapes(build, tensors, path)[0])
+
+
 def _shapes(
-    build: Callable[[], Model], tensors: int, path: Path
+    build: Callable[[], nn.Module], tensors: int, path: Path
 ) -> tuple[Mapping[str, Tensor], str]:
     """The state of a model that takes no memory, and what the model is called."""
     try:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from styleclip_rt.checkpoints.layout import Computed, rename, shape_of, state_dict
+from styleclip_rt.checkpoints.layout import Computed, count, rename, shape_of, state_dict
+from styleclip_rt.checkpoints.pickled import Record
 from styleclip_rt.checkpoints.state import fill, read_torch_file
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.mapper import (
@@ -28,6 +29,8 @@ LEARNING_RATE_MULTIPLIER = 0.01
 
 _GROUPS = {"coarse": "course_mapping", "middle": "medium_mapping", "fine": "fine_mapping"}
 _COARSE, _MIDDLE = 4, 4
+_ROWS = range(8, 19, 2)
+"""Rows of w+ that a StyleGAN2 from 32 to 1024 px has."""
 
 
 def read(path: str | os.PathLike[str]) -> LevelsMapper | StyleSpaceMapper:
@@ -47,17 +50,30 @@ def read(path: str | os.PathLike[str]) -> LevelsMapper | StyleSpaceMapper:
         raise CheckpointError(f"{path} has {what}; give a mapper that StyleCLIP saved.")
     if any(key.startswith("mapper_") for key in state):
         return _read_style_space(state, path)
-    return _read_levels(state, _n_latent(content.get("opts"), path), path)
+    drawn = count(whole, "decoder.to_rgbs.")
+    n_latent = _n_latent(content.get("opts"), 2 * drawn + 2 if drawn else None, path)
+    return _read_levels(state, n_latent, path)
 
 
-def _n_latent(options: object, path: Path) -> int:
+def _n_latent(options: object, decoder: int | None, path: Path) -> int:
+    """The rows of w+ that the options say, or that the decoder in the same file has."""
+    if isinstance(options, Record):  # an argparse.Namespace
+        options = options.state
     size = options.get("stylegan_size") if isinstance(options, Mapping) else None
-    if not isinstance(size, int) or size not in [2**i for i in range(5, 11)]:
+    if size is None and decoder is not None and decoder in _ROWS:
+        return decoder
+    if type(size) is not int or size not in [2**i for i in range(5, 11)]:
         raise CheckpointError(
             f'{path} does not say in "opts" for which size of StyleGAN2 it was trained; '
             "give the file as StyleCLIP saved it."
         )
-    return 2 * int(math.log2(size)) - 2
+    said = 2 * int(math.log2(size)) - 2
+    if decoder is not None and decoder != said:
+        raise CheckpointError(
+            f"{path} says that it is for a StyleGAN2 of {size} px, but has the decoder of another; "
+            "give the file as StyleCLIP saved it."
+        )
+    return said
 
 
 def _read_levels(state: Mapping[str, Tensor], n_latent: int, path: Path) -> LevelsMapper:

@@ -9,7 +9,9 @@ against the file, and nothing is compiled or executed.
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -74,6 +76,21 @@ class Unusable:
         """What the pickle would set on it matters as little."""
 
 
+class OrderedDict(dict[Any, Any]):
+    """A dict with what else the pickle set on it.
+
+    Attributes:
+        attributes: by name; a state dict has "_metadata", which lists the modules of its model.
+    """
+
+    attributes: Mapping[str, Any] = MappingProxyType({})
+
+    def set_state(self, state: object) -> None:
+        """What BUILD does to it."""
+        if isinstance(state, dict):
+            self.attributes = state
+
+
 class _Array:
     """A NumPy array; its numbers come after it, by BUILD."""
 
@@ -83,14 +100,17 @@ class _Array:
         self.tensor = Unusable("an unfinished array")
 
     def set_state(self, state: object) -> None:
-        *_, shape, dtype, by_columns, data = state  # type: ignore[misc]
+        if not isinstance(state, tuple) or len(state) < 4:
+            raise BrokenPickle("it has a broken array")
+        shape, dtype, by_columns, data = state[-4:]
         if not isinstance(dtype, _Dtype) or not dtype.usable or not isinstance(data, bytes | str):
             self.tensor = Unusable("a NumPy array of other things than numbers")
             return
         content = data.encode("latin-1") if isinstance(data, str) else data
         if any(size < 0 for size in shape):
             raise BrokenPickle("it has an array of a negative size")
-        values = np.frombuffer(content, dtype.numpy).reshape(shape, order="CF"[bool(by_columns)])
+        values = np.frombuffer(content, dtype.numpy)
+        values = values.reshape(tuple(shape), order="F" if by_columns else "C")
         self.tensor = torch.from_numpy(values.astype(dtype.numpy.newbyteorder("="), order="C"))
 
 
@@ -199,11 +219,11 @@ class TensorReader:
         )  # fmt: skip
 
 
-def _make_dict(items: object = ()) -> dict[Any, Any]:
-    made = dict(items)  # type: ignore[call-overload]
+def _make_dict(items: Any = ()) -> OrderedDict:
+    made = OrderedDict(items)
     if not all(isinstance(key, str | int) for key in made):
         raise BrokenPickle("it has a dict with keys that are no plain values")
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _dtype_of(storage: object) -> torch.dtype:
@@ -321,8 +341,10 @@ def _either(reader: TensorReader | None, names: Make | None) -> Any:
 
 
 def _fill(storage: Tensor, file: BinaryIO) -> None:
-    target = memoryview(storage.view(torch.uint8).numpy()) if storage.numel() else b""
-    if len(target) and file.readinto(target) != len(target):  # type: ignore[attr-defined]
+    if not storage.numel():
+        return
+    target = storage.view(torch.uint8).numpy()
+    if file.readinto(target) != target.size:  # type: ignore[attr-defined]
         raise BrokenPickle("it ends before its last number")
 
 

@@ -75,3 +75,12 @@ def _collect(root: object, tensors: dict[str, Tensor]) -> None:
                 if len(inner) > _LONGEST_NAME:
                     raise BrokenPickle("it has longer names than a network can need")
                 waiting.append((item, inner, depth + 1))
+
+
+def made_by(path: Path, package: str) -> bool:
+    """Whether the archive `path` carries code of the Python package `package`."""
+    try:
+        with Archive(path) as archive:
+            return any(f"/code/__torch__/{package}/" in f"/{name}" for name in archive.members)
+    except (BrokenArchive, OSError):
+        return False

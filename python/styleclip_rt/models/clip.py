@@ -6,6 +6,7 @@ convolutional image tower and a factored vocabulary. It knows nothing of files; 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from styleclip_rt import ops
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.linear import Linear, unit_vectors
+from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.ops.area_resample import area_resample
 
 VOCABULARY_SIZE = 49408
@@ -309,8 +312,29 @@ class CLIP(nn.Module):
         pixels = area_resample(pixels, config.image_resolution, mean=config.mean, std=config.std)
         return unit_vectors(self.vision(pixels))
 
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Texts -> tokens [N, context_length] int64, as `encode_text` reads them.
+
+        Raises StyleClipError if a text is empty, or this CLIP was trained with another tokenizer.
+        """
+        config = self.config.text
+        if config.vocabulary_size != VOCABULARY_SIZE:
+            raise StyleClipError(
+                f"This CLIP has a vocabulary of {config.vocabulary_size} where the tokenizer has "
+                f"{VOCABULARY_SIZE}: it was trained with another tokenizer; choose another CLIP."
+            )
+        return tokenize(list(texts), config.context_length)
+
     def encode_text(self, tokens: Tensor) -> Tensor:
-        """Tokens [N, T] int64, T <= context_length -> [N, embed_dim], unit norm."""
+        """Tokens [N, T] int64, T <= context_length -> [N, embed_dim], unit norm.
+
+        Raises StyleClipError if T is more than the context.
+        """
+        if tokens.shape[1] > self.config.text.context_length:
+            raise StyleClipError(
+                f"This CLIP reads {self.config.text.context_length} tokens a text and not "
+                f"{tokens.shape[1]}; take those of its tokenize()."
+            )
         return F.normalize(self.text(tokens), dim=1)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
