@@ -22,7 +22,7 @@ test: $(VENV)/.extras $(VENV)/.package
 lint: $(VENV)/.extras $(VENV)/.package
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy -p styleclip_rt
+	$(VENV)/bin/mypy -p styleclip_rt -p recipes
 	find csrc examples/cpp -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
 
 # Nothing else should run beside it. Takes twenty-five minutes, and goes on where it was stopped.

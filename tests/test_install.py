@@ -90,6 +90,7 @@ def test_wheel_without_a_compiler_is_pure_and_says_so_once(tmp_path):
         archive.extractall(tmp_path / "installed")
     assert "styleclip_rt/py.typed" in names
     assert "styleclip_rt/runtime/__init__.py" in names
+    assert not [name for name in names if "recipes" in name]
     assert not [name for name in names if name.endswith(".so")]
 
     used = python(

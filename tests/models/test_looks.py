@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from recipes.labels.captions import PHRASES
+from recipes.labels.labelling import ATTRIBUTES
+from recipes.look_directions import fit_directions
 from styleclip_rt.checkpoints import looks
 from styleclip_rt.editing.spaces import Space, Whitening
 from styleclip_rt.errors import CheckpointError, StyleClipError
 from styleclip_rt.models.generator import sample_z, unfold
 from styleclip_rt.models.looks import LONGEST_MOVE, LookDirections
-from styleclip_rt.training.captions import PHRASES
-from styleclip_rt.training.directions import fit_directions
-from styleclip_rt.training.labelling import ATTRIBUTES
 from tests.tiny import tiny_generator
 
 OLD = ATTRIBUTES.index("old")

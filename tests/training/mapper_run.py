@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from styleclip_rt.cli.mapper import engine
+from styleclip_rt.cli.mapper import accelerator
 from styleclip_rt.training.mapper import MapperSettings, MapperTrainer
 from tests.tiny import tiny_bundle
 
@@ -17,7 +17,8 @@ SETTINGS = MapperSettings(
 
 
 def trainer(latents: Path, out: Path, settings: MapperSettings = SETTINGS) -> MapperTrainer:
-    return MapperTrainer(tiny_bundle(id=0.3, preserve=2.0), latents, out, settings, engine=engine())
+    bundle = tiny_bundle(id=0.3, preserve=2.0)
+    return MapperTrainer(bundle, latents, out, settings, accelerator=accelerator())
 
 
 if __name__ == "__main__":

@@ -11,15 +11,9 @@ from styleclip_rt.cli.edit import edit
 from styleclip_rt.cli.export import export, verify
 from styleclip_rt.cli.info import info
 from styleclip_rt.cli.mapper import mapper
+from styleclip_rt.cli.moved import moved
 from styleclip_rt.cli.serve import serve
 from styleclip_rt.cli.study import compare_spaces, evaluate
-from styleclip_rt.cli.training import (
-    train_clip,
-    train_directions,
-    train_draft,
-    train_faces,
-    train_id,
-)
 from styleclip_rt.errors import StyleClipError
 
 
@@ -42,14 +36,27 @@ for command in (
     info,
 ):
     cli.add_command(command)
-for command in (train_draft, train_faces, train_clip, train_id, train_directions):
-    bundle.add_command(command)
+for old, recipe in (
+    ("train-draft", "draft-heads"),
+    ("train-faces", "training-faces"),
+    ("train-clip", "face-clip"),
+    ("train-id", "face-id"),
+    ("train-directions", "look-directions"),
+):
+    bundle.add_command(moved(old, recipe))
+for old, recipe in (("fit", "fit-hair-colour"), ("correct", "correct-hair-colour")):
+    mapper.add_command(moved(old, recipe))
 
 
 def main() -> None:
-    """Entry point: 0 done, 2 bad input (one sentence on stderr), 130 interrupted."""
+    """Entry point of `styleclip`."""
+    run(cli)
+
+
+def run(command: click.Command) -> None:
+    """Run a command line: 0 done, 2 bad input (one sentence on stderr), 130 interrupted."""
     try:
-        cli.main(standalone_mode=False)
+        command.main(standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except KeyboardInterrupt:

@@ -16,8 +16,7 @@ from styleclip_rt.cli.options import (
 from styleclip_rt.errors import StyleClipError
 
 if TYPE_CHECKING:
-    from styleclip_rt.models.mapper import PromptMapper
-    from styleclip_rt.training.hair_edits import HairEdits, HairFaces
+    from styleclip_rt.training.mapper import MapperTrainer, Painter
 
 _folder = click.Path(path_type=Path, file_okay=False)
 _bundle = click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
@@ -25,7 +24,6 @@ _latents = click.option("--latents", type=_folder, default=Path("out/latents"), 
 _precision = click.option(
     "--precision", default="auto", show_default=True, help="auto, fp32, bf16."
 )
-_file = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 
 
 @click.group()
@@ -56,7 +54,7 @@ def list_command() -> None:
 @click.option("--l2", type=float, help="Weight of the move's squared length.")
 @click.option("--lead", type=float, help="Start at this reading of the look's measured direction.")
 @click.option("--hold", help='Looks that the start leaves alone, e.g. "glasses,a man,smiling".')
-@click.option("--paint", type=float, help="Weight of the look painted on (needs npm once).")
+@click.option("--paint", type=float, hidden=True)
 @click.option("--id", type=float, help="Weight of the identity loss.")
 @click.option("--preserve", type=float, help="Weight of what the prompt is not about.")
 @click.option("--draft", type=int, help="Resolution to draw at in px; 0 for full.")
@@ -67,56 +65,64 @@ def list_command() -> None:
 @click.option("--seed", type=int)
 @_precision
 @_bundle
-def train(
+def train(**options: Any) -> None:
+    """Train a mapper; run it again to go on after an interruption.
+
+    Under torchrun or `accelerate launch` several devices share the work (extra: distributed).
+    """
+    if options.pop("paint"):
+        raise StyleClipError(
+            "painted looks are taught by the project's label models, which are not installed: run "
+            "`python -m recipes train-painted` with the same options in its repository."
+        )
+    run_trainer(mapper_trainer(**options))
+
+
+def mapper_trainer(
     prompts: str,
     latents: Path,
     out: Path,
     bundle_name: str,
     precision: str,
-    hold: str | None,
-    id: float | None,
-    preserve: float | None,
-    draft: int | None,
+    hold: str | None = None,
+    id: float | None = None,
+    preserve: float | None = None,
+    draft: int | None = None,
+    painter: "Painter | None" = None,
     **options: Any,
-) -> None:
-    """Train a mapper; run it again to go on after an interruption.
-
-    Under torchrun or `accelerate launch` several devices share the work (extra: distributed).
-    """
+) -> "MapperTrainer":
+    """The trainer that the options of `mapper train` describe; those left out are None."""
     import torch
 
     from styleclip_rt.bundle import load_bundle
     from styleclip_rt.devices import choose_precision
-    from styleclip_rt.folders import cache_folder
     from styleclip_rt.training.mapper import MapperSettings, MapperTrainer
-    from styleclip_rt.training.teachers import Teachers, fetch_teachers
 
     loss = {"id": id, "preserve": preserve, "draft": draft}
     settings = MapperSettings(
-        prompts=_prompts(prompts),
-        hold=() if hold is None else _prompts(hold),
+        prompts=prompt_list(prompts),
+        hold=() if hold is None else prompt_list(hold),
         loss={name: value for name, value in loss.items() if value is not None},
         **{name: value for name, value in options.items() if value is not None},
     )
-    devices = engine()
+    devices = accelerator()
     device = torch.device("cpu") if devices is None else devices.device
-    trainer = MapperTrainer(
-        load_bundle(bundle_name),
-        latents,
-        out,
-        settings,
-        choose_precision(precision, device),
-        devices,
-        Teachers(fetch_teachers(cache_folder())) if settings.paint > 0 else None,
+    precision = choose_precision(precision, device)
+    return MapperTrainer(
+        load_bundle(bundle_name), latents, out, settings, precision, devices, painter
     )
+
+
+def run_trainer(trainer: "MapperTrainer") -> None:
+    """Train to the end, from where an earlier run stopped, and say what came of it."""
     if trainer.resume():
         click.echo(f"going on from step {trainer.step}", err=True)
     best = trainer.run(progress=True)
     if trainer.rank == 0:
-        click.echo(f"best validation loss {best:.4f}: {out / 'best.safetensors'}")
+        click.echo(f"best validation loss {best:.4f}: {trainer.folder / 'best.safetensors'}")
 
 
-def engine() -> Any:
+def accelerator() -> Any:
     """An Accelerator where several processes were launched, or a GPU is there; else None."""
     import torch
 
@@ -144,7 +150,7 @@ def engine() -> Any:
     show_default=True,
     help="That is to be strength 1: once for all, or once for each prompt, in order.",
 )
-@_file
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> None:
     """Write a MAPPER for some of its prompts, say those that passed `mapper evaluate`."""
     from styleclip_rt.bundle.mappers import find
@@ -153,7 +159,7 @@ def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> No
 
     network, origin = mapper_file.load(find(name))
     known = network.config.prompts if isinstance(network, PromptMapper) else ()
-    wanted = _prompts(prompts)
+    wanted = prompt_list(prompts)
     if unknown := [prompt for prompt in wanted if prompt not in known]:
         raise StyleClipError(
             f"the mapper {name!r} was not trained for the prompt {unknown[0]!r}: "
@@ -171,116 +177,8 @@ def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> No
     click.echo(f"{out}: {', '.join(wanted)}")
 
 
-@mapper.command()
-@click.argument("name", metavar="MAPPER")
-@click.option("--prompts", required=True, help='Hair colours, e.g. "black hair,brown hair".')
-@_latents
-@click.option("--faces", type=click.IntRange(1), default=60, show_default=True, help="A round.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
-@click.option(
-    "--face-dim",
-    type=int,
-    default=0,
-    help="Principal components of w to depend on, if more than MAPPER does.",
-)
-@_file
-@_precision
-@_bundle
-def fit(
-    name: str,
-    prompts: str,
-    latents: Path,
-    faces: int,
-    rounds: int,
-    face_dim: int,
-    out: Path,
-    precision: str,
-    bundle_name: str,
-) -> None:
-    """Add hair colours to a MAPPER by least squares, for colours that ask every face for another
-    move (needs npm once)."""
-    from styleclip_rt.training.mapper_fit import MapperFit
-
-    path, network, data = _hair(name, latents, bundle_name, precision)
-    fitting = MapperFit(data, network, _once(prompts), face_dim)
-    _save_hair(fitting.run(faces, rounds), fitting.edits, path, out)
-
-
-@mapper.command()
-@click.argument("name", metavar="MAPPER")
-@click.option("--prompts", required=True, help="Hair colours of MAPPER.")
-@_latents
-@click.option(
-    "--faces", type=click.IntRange(1), default=120, show_default=True, help="For the moves."
-)
-@click.option(
-    "--drawn", type=click.IntRange(1), default=8000, show_default=True, help="For the readings."
-)
-@_file
-@_precision
-@_bundle
-def correct(
-    name: str,
-    prompts: str,
-    latents: Path,
-    faces: int,
-    drawn: int,
-    out: Path,
-    precision: str,
-    bundle_name: str,
-) -> None:
-    """Correct hair colours of a MAPPER by what its edits of thousands of faces lack (needs npm
-    once)."""
-    from styleclip_rt.training.mapper_correction import MapperCorrection
-
-    path, network, data = _hair(name, latents, bundle_name, precision)
-    correction = MapperCorrection(data, network, _once(prompts))
-    _save_hair(correction.run(faces, drawn), correction.edits, path, out)
-
-
-def _hair(
-    name: str, latents: Path, bundle_name: str, precision: str
-) -> tuple[Path, "PromptMapper", "HairFaces"]:
-    """A mapper's file, the mapper, and the faces that it is to learn hair colours from."""
-    from styleclip_rt.bundle import load_bundle
-    from styleclip_rt.bundle.mappers import find, load_for
-    from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
-    from styleclip_rt.folders import cache_folder
-    from styleclip_rt.models.mapper import PromptMapper
-    from styleclip_rt.training.hair_edits import HairFaces
-    from styleclip_rt.training.latent_dataset import LatentDataset
-    from styleclip_rt.training.region_masks import RegionMasks
-    from styleclip_rt.training.teachers import Teachers, fetch_teachers
-
-    bundle, path = load_bundle(bundle_name), find(name)
-    network = load_for(bundle, path, name)
-    if not isinstance(network, PromptMapper):
-        raise StyleClipError(f"the mapper {name!r} knows no prompts, so none can be fitted to it.")
-    device = choose_device("auto")
-    if device.type == "cpu":
-        keep_freed_memory()
-    generator = bundle.generator.to(device)
-    data = LatentDataset(latents, "train")
-    masks = RegionMasks(generator, data, Teachers(fetch_teachers(cache_folder())))
-    precision = choose_precision(precision, device)
-    return path, network, HairFaces(bundle, data, masks, precision)
-
-
-def _save_hair(mapper: "PromptMapper", edits: "HairEdits", origin: Path, out: Path) -> None:
-    from styleclip_rt.checkpoints import mapper_file
-    from styleclip_rt.pictures import save_png
-
-    mapper_file.save(mapper, out, mapper_file.load(origin)[1])
-    picture = out.with_suffix(".png")
-    save_png(edits.sheet(mapper), picture, {})
-    click.echo(f"{out}: {', '.join(mapper.config.prompts)}; see {picture}")
-
-
-def _once(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_prompts(text)))
-
-
-def _prompts(text: str) -> tuple[str, ...]:
+def prompt_list(text: str) -> tuple[str, ...]:
+    """Comma-separated prompts, in lower case and with single blanks."""
     return tuple(" ".join(prompt.lower().split()) for prompt in text.split(","))
 
 

@@ -145,7 +145,7 @@ class PromptMapperConfig:
         face_dim: principal components of w by which it sees a face.
         hidden, rank: width of its network, and number of directions that the network mixes.
         readings: units of a layer that reads w for prompts that were corrected
-            (`training.mapper_correction`).
+            (`correcting`).
     """
 
     n_latent: int
@@ -168,7 +168,7 @@ class PromptMapper(nn.Module):
     needs. A prompt of training gets its own direction, and one that was never seen a mixture of
     those that it resembles. A direction for all faces cannot fit one face's accidents, which is how
     an edit in w+ comes to melt; the mixture adds what depends on the face. Its slopes and readings
-    are not trained with the rest but fitted (`training.mapper_fit`, `training.mapper_correction`).
+    are not trained with the rest but fitted (`adding`, `correcting`).
     """
 
     space = "w+"

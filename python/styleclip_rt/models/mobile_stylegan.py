@@ -90,7 +90,7 @@ class DraftHead(nn.Module):
     """Draws an RGB draft from the features of one resolution.
 
     The distilled network has no image below its full size, so these are fitted to its own reduced
-    images (`styleclip bundle train-draft`). They reuse the styles of the layers that they stand in
+    images (`python -m recipes draft-heads`). They reuse the styles of the layers that they stand in
     for, so that an edit on the draft also moves those rows of w+.
     """
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,19 +31,39 @@ from styleclip_rt.editing.spaces import rows_of
 from styleclip_rt.editing.step import EditStep, Targets
 from styleclip_rt.editing.views import random_views
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.models.generator import fingerprint, fold, unfold
+from styleclip_rt.models.generator import Generator, fingerprint, fold, unfold
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.training.latent_dataset import LatentDataset
-from styleclip_rt.training.painted_looks import Painted, PaintedLooks
 from styleclip_rt.training.style_units import StyleStatistics, StyleUnits, style_lifts
-from styleclip_rt.training.teachers import Teachers
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 LEAD_FACES = 256
+
+
+class Painted(Protocol):
+    """Faces as they would look with what prompts name, face-major."""
+
+    @property
+    def pictures(self) -> Tensor:
+        """[N, 3, S, S] in [0, 1]."""
+
+    @property
+    def where(self) -> Tensor:
+        """What was painted over, [N, 1, S, S] in [0, 1]."""
+
+    def distance(self, image: Tensor) -> Tensor:
+        """How far pictures [N, 3, H, W] in [0, 1] are from these: [N], differentiable."""
+
+
+class Painter(Protocol):
+    """Paints the prompts of a training onto faces."""
+
+    def __call__(self, generator: Generator, w_plus: Tensor, size: int) -> Painted:
+        """Every face of w+ [N, n_latent, latent_dim] with every prompt, at `size` px."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +82,8 @@ class MapperSettings:
             measured one. It helps looks that change the shape of a face, such as a smile; what
             comes with the look in the generator's own faces comes with it at first.
         hold: looks that the lead leaves as they are, by their phrases (`LookDirections.lead`).
-        paint: weight of the difference from the look painted on, for looks that can be painted
-            (`painting.LOOKS`). What is preserved is then the painted picture.
+        paint: weight of the difference from the look painted on, where the trainer has a painter.
+            What is preserved is then the painted picture.
         seed: of the order of the faces and of the network.
         val_every: steps from one validation to the next.
         val_faces: faces of the validation split that it looks at.
@@ -116,8 +136,12 @@ class MapperTrainer:
         folder: for the run's files.
         settings: what to train.
         precision: "fp32", or "bf16" for drawing.
-        engine: an `accelerate.Accelerator` where several processes share the work.
-        teachers: find what to paint over, where the settings ask for painting.
+        accelerator: an `accelerate.Accelerator` where several processes share the work.
+        painter: of the settings' prompts, where these ask for painting.
+
+    Raises:
+        StyleClipError: the latents are missing or of another generator, the faces of a step cannot
+            be shared evenly, or there is painting without a painter.
     """
 
     def __init__(
@@ -127,15 +151,15 @@ class MapperTrainer:
         folder: Path,
         settings: MapperSettings,
         precision: str = "fp32",
-        engine: Any = None,
-        teachers: Teachers | None = None,
+        accelerator: Any = None,
+        painter: Painter | None = None,
     ) -> None:
-        self.settings, self.folder, self.engine = settings, folder, engine
-        self.device = torch.device("cpu") if engine is None else engine.device
+        self.settings, self.folder, self.accelerator = settings, folder, accelerator
+        self.device = torch.device("cpu") if accelerator is None else accelerator.device
         if self.device.type == "cpu":
             keep_freed_memory()
-        self.rank: int = 0 if engine is None else engine.process_index
-        self.world: int = 1 if engine is None else engine.num_processes
+        self.rank: int = 0 if accelerator is None else accelerator.process_index
+        self.world: int = 1 if accelerator is None else accelerator.num_processes
         if settings.faces % self.world:
             raise StyleClipError(
                 f"{settings.faces} faces a step cannot be shared evenly by {self.world} processes: "
@@ -166,17 +190,15 @@ class MapperTrainer:
             texts = clip.encode_text(tokenize([*settings.prompts, NEUTRAL_PROMPT]).to(self.device))
             self.text, self.neutral = texts[:-1], texts[-1:]
             self.relevance = bundle.relevance(self.text)
-        self.painter = None
-        if settings.paint > 0:
-            if teachers is None:
-                raise StyleClipError("painting needs the teachers that find what to paint over.")
-            self.painter = PaintedLooks(self.generator, teachers, settings.prompts)
+        if settings.paint > 0 and painter is None:
+            raise StyleClipError("the settings ask for painting, and there is no painter.")
+        self.painter = painter if settings.paint > 0 else None
         self._statistics = StyleStatistics.of(self.generator)
         self.mapper = self._new_mapper()
         self.optimiser = torch.optim.Adam(self._groups(), betas=(0.9, 0.99))
         self.model: nn.Module = self.mapper
-        if engine is not None:
-            self.model, self.optimiser = engine.prepare(self.mapper, self.optimiser)
+        if accelerator is not None:
+            self.model, self.optimiser = accelerator.prepare(self.mapper, self.optimiser)
         self._epoch, self._order = -1, list[int]()
         self.step, self.stale = 0, 0
         self.best = float("inf")
@@ -289,7 +311,7 @@ class MapperTrainer:
             original = self.edit_step.draw(w_plus)
         painted = None
         if self.painter is not None:
-            painted = self.painter(w_plus, original.shape[-1])
+            painted = self.painter(self.generator, w_plus, original.shape[-1])
         targets = self._targets(original, painted)
         start = w_plus.repeat_interleave(len(self.settings.prompts), dim=0)
         offset = self.model(start, targets.text)
@@ -336,14 +358,14 @@ class MapperTrainer:
         losses, _ = self._losses(self.train.w(self._rows(self.step)), self.step)
         loss = losses["total"].mean()
         self.optimiser.zero_grad(set_to_none=True)
-        if self.engine is None:
+        if self.accelerator is None:
             loss.backward()  # type: ignore[no-untyped-call]
         else:
-            self.engine.backward(loss)
+            self.accelerator.backward(loss)
         self.optimiser.step()
         means = torch.stack([loss.detach().mean() for loss in losses.values()])
-        if self.engine is not None:
-            means = self.engine.reduce(means, "mean")
+        if self.accelerator is not None:
+            means = self.accelerator.reduce(means, "mean")
         row = {"step": float(self.step), **dict(zip(losses, means.tolist(), strict=True))}
         row["lr"] = self.settings.learning_rate * factor
         self.history.append(row)

@@ -1,0 +1,1 @@
+"""How every file of weights that ships was made; not installed with the package."""

@@ -1,0 +1,1 @@
+"""Hair colours that are solved for, from what edits do to faces."""

@@ -1,0 +1,1 @@
+"""Labels without people: measures of drawn faces, and looks painted onto them."""
