@@ -23,7 +23,6 @@ from benchmarks.roofline import Work
 from benchmarks.textbook import TextbookStep, TextbookStyleGAN2, clip_pixels
 from benchmarks.timing import Run
 from styleclip_rt import ops
-from styleclip_rt.editing.settings import EditSettings
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP, VIT_B_32
 from styleclip_rt.models.facenet import InceptionResnetV1
@@ -31,6 +30,7 @@ from styleclip_rt.models.mobile_stylegan import MobileStyleGAN, SeparableConv
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.ops.area_resample import area_resample
+from styleclip_rt.settings import EditSettings
 
 Identity = ArcFace | InceptionResnetV1
 FORWARD, BACKWARD = "forward", "forward + backward"
@@ -263,7 +263,7 @@ def bundle_step() -> Case:
 
     def prepare(how: str, precision: str) -> Run:
         bundle = networks.default_bundle()
-        settings = EditSettings(**bundle.manifest.defaults)  # type: ignore[arg-type]
+        settings = bundle.settings
         start, tokens = networks.latents(bundle.generator, 1), tokenize([PROMPT, NEUTRAL])
         clip, identity = bundle.clip, bundle.identity
         if (how, precision) == ("stock", "bf16"):

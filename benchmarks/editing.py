@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from styleclip_rt.editing.settings import EditSettings, adam_schedule, loss_weights
+from styleclip_rt.editing.schedule import adam_schedule, loss_weights
 from styleclip_rt.editing.spaces import Space, Whitening, rows_of
 from styleclip_rt.editing.step import EditStep, StepState
 from styleclip_rt.editing.views import random_views
@@ -11,6 +11,7 @@ from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.generator import Generator
+from styleclip_rt.settings import EditSettings
 
 
 class Edit:

@@ -27,7 +27,6 @@ from benchmarks.textbook import TextbookStep, TextbookStyleGAN2
 from benchmarks.timing import Run, interleave, ratio
 from styleclip_rt import ops
 from styleclip_rt.bundle import Bundle, Manifest
-from styleclip_rt.editing.settings import EditSettings
 from styleclip_rt.editing.step import StepState
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.tokenizer import tokenize
@@ -35,6 +34,7 @@ from styleclip_rt.ops import _library
 from styleclip_rt.runtime.cuda_graph import CudaGraph
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.torch_edits import TorchRun
+from styleclip_rt.settings import EditSettings
 
 FOLDER = Path(__file__).parent / "results"
 SIZE = 1024

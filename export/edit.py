@@ -8,13 +8,7 @@ from torch import Tensor, nn
 
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.editing.losses import LIGHT, PIXELS, Preservation
-from styleclip_rt.editing.settings import (
-    LOSSES,
-    NEUTRAL_PROMPT,
-    EditSettings,
-    adam_schedule,
-    loss_weights,
-)
+from styleclip_rt.editing.schedule import LOSSES, NEUTRAL_PROMPT, adam_schedule, loss_weights
 from styleclip_rt.editing.spaces import Space, Whitening, rows_of
 from styleclip_rt.editing.step import EditStep, StepState, Targets
 from styleclip_rt.editing.views import PARAMETERS, random_views
@@ -24,12 +18,14 @@ from styleclip_rt.export.networks import (
     BATCH,
     Network,
     Sample,
+    identity_of,
     random_tokens,
     random_w_plus,
     weights_hash,
 )
 from styleclip_rt.models.generator import unfold
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.settings import EditSettings
 
 STEPS = "steps"
 """Names the free dimension: the number of steps of an edit."""
@@ -40,7 +36,8 @@ class _Edit(nn.Module):
 
     def __init__(self, bundle: Bundle, settings: EditSettings) -> None:
         super().__init__()
-        self.generator, self.clip, self.identity = bundle.generator, bundle.clip, bundle.identity
+        self.generator, self.clip = bundle.generator, bundle.clip
+        self.identity = identity_of(bundle)
         self.settings = settings
         self.step = EditStep(self.generator, self.clip, self.identity, settings)
         self.rows = rows_of(self.generator, settings.layers)
@@ -131,7 +128,7 @@ def edit_settings(bundle: Bundle) -> EditSettings:
     Raises:
         StyleClipError: they move in z or s, whose starts are not a plain w+.
     """
-    settings = EditSettings(**dict(bundle.manifest.defaults))  # type: ignore[arg-type]
+    settings = bundle.settings
     if settings.space not in ("w", "w+"):
         raise StyleClipError(
             f"an edit in space {settings.space} cannot be exported: choose w or w+."
@@ -268,7 +265,7 @@ def _network(
     sample: Sample,
     has_gradient: bool = False,
 ) -> Network:
-    parts = (bundle.generator, bundle.clip, bundle.identity, module.prior, module.directions)
+    parts = (bundle.generator, bundle.clip, module.identity, module.prior, module.directions)
     return Network(
         name,
         module,

@@ -164,6 +164,20 @@ def random_tokens(count: int, random: torch.Generator) -> Tensor:
     return tokenize([PHRASES[i] for i in chosen])
 
 
+def identity_of(bundle: Bundle) -> ArcFace | InceptionResnetV1:
+    """The identity network of a bundle.
+
+    Raises:
+        StyleClipError: it has none, so that its edits cannot be exported either.
+    """
+    if bundle.identity is None:
+        raise StyleClipError(
+            f"the bundle {bundle.name!r} draws no faces and has no identity network, which an "
+            "exported edit needs: export its other networks."
+        )
+    return bundle.identity
+
+
 def _mapping(bundle: Bundle) -> Network:
     generator, dim = bundle.generator, bundle.generator.latent_dim
     return Network(
@@ -253,14 +267,15 @@ def _clip_text(bundle: Bundle) -> Network:
 
 
 def _identity(bundle: Bundle) -> Network:
-    config, size = bundle.identity.config, bundle.generator.resolution
+    identity, size = identity_of(bundle), bundle.generator.resolution
+    config = identity.config
     return Network(
         "identity",
-        _IdentityEncoder(bundle.identity),
+        _IdentityEncoder(identity),
         (Port("image", (BATCH, 3, size, size), kind="image"),),
         (Port("embedding", (BATCH, config.embed_dim), kind="embedding"),),
         _random_images(bundle),
-        weights_hash(bundle.identity),
+        weights_hash(identity),
         f"RGB in [0, 1], cropped to {[round(x, 4) for x in config.crop]} (top, left, bottom, right)"
         f" of an FFHQ-aligned face, averaged by area to {config.input_size} px, to [-1, 1]",
     )

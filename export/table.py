@@ -17,7 +17,10 @@ TABLE: dict[str, Callable[[Bundle], Network]] = NETWORKS | EDIT_NETWORKS
 def networks(bundle: Bundle, mapper: str = "") -> list[str]:
     """Names of all networks of a bundle, or of one mapper for it (see `build`)."""
     if not mapper:
-        return [name for name in TABLE if name != "draft" or bundle.draft_resolution]
+        lacking = set() if bundle.draft_resolution else {"draft"}
+        if bundle.identity is None:
+            lacking |= {"identity", *EDIT_NETWORKS}
+        return [name for name in TABLE if name not in lacking]
     return mapper_networks(load_for(bundle, find(mapper), mapper))
 
 

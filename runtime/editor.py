@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from styleclip_rt.editing.settings import EditSettings, learning_rate_factor
+from styleclip_rt.editing.schedule import check_losses, learning_rate_factor
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
@@ -23,6 +23,7 @@ from styleclip_rt.runtime.batches import faces_at_once
 from styleclip_rt.runtime.prompts import check_prompt
 from styleclip_rt.runtime.results import HISTORY_FIELDS, EditedFace, EditResult
 from styleclip_rt.runtime.starts import Latents, Start, from_seeds, from_values
+from styleclip_rt.settings import EditSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -297,7 +298,7 @@ class Editor:
         with bar:
             for step in range(settings.steps):
                 losses, drafts = run.step(step)
-                _check_finite(losses["total"], prompts, step)
+                check_losses(losses, step)
                 better = losses["total"] < best
                 run.keep(better)
                 best = np.where(better, losses["total"], best)
@@ -366,12 +367,3 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _title(prompts: Sequence[str]) -> str:
     return prompts[0][:40] if len(prompts) == 1 else f"{len(prompts)} edits"
-
-
-def _check_finite(total: NDArray[np.float32], prompts: Sequence[str], step: int) -> None:
-    for prompt, finite in zip(prompts, np.isfinite(total), strict=True):
-        if not finite:
-            raise StyleClipError(
-                f"the loss of {prompt!r} is no number any more at step {step + 1}: lower the "
-                "learning rate or the weights, or start from another face."
-            )

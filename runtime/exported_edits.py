@@ -10,13 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from styleclip_rt.editing.settings import (
-    LOSSES,
-    NEUTRAL_PROMPT,
-    EditSettings,
-    adam_schedule,
-    loss_weights,
-)
+from styleclip_rt.editing.schedule import LOSSES, NEUTRAL_PROMPT, adam_schedule, loss_weights
 from styleclip_rt.editing.views import random_views
 from styleclip_rt.engines import Array
 from styleclip_rt.errors import StyleClipError
@@ -24,6 +18,7 @@ from styleclip_rt.pictures import to_pil
 from styleclip_rt.runtime.exported_networks import ExportedNetworks
 from styleclip_rt.runtime.results import EditedFace
 from styleclip_rt.runtime.starts import Start
+from styleclip_rt.settings import EditSettings
 
 GRAPHS = (
     "clip_text",
@@ -59,8 +54,7 @@ class ExportedEdits:
                 f"{precision}, or use engine torch."
             )
         self.networks = ExportedNetworks(folder, GRAPHS, engine, device)
-        built_for = self.networks["edit_step"].info.settings
-        self.settings = EditSettings(**dict(built_for))  # type: ignore[arg-type]
+        self.settings = EditSettings.of(self.networks["edit_step"].info.settings)
 
     def known_text(self, prompts: Sequence[str]) -> list[float | None]:
         """None of each: the files do not say which words CLIP has seen."""

@@ -1,6 +1,6 @@
 """The one door of text. Needs no torch."""
 
-from styleclip_rt.editing.settings import MAX_PROMPT_LENGTH
+from styleclip_rt.editing.schedule import MAX_PROMPT_LENGTH
 from styleclip_rt.errors import StyleClipError
 
 

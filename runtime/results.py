@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from styleclip_rt.checkpoints.latent_file import save_latents
-from styleclip_rt.editing.settings import LOSSES, EditSettings
+from styleclip_rt.editing.schedule import LOSSES
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.files import appearing_in, check_writable
+from styleclip_rt.files import appearing_in
+from styleclip_rt.files import check_writable as check_writable
 from styleclip_rt.pictures import comparison, loss_plot, save_png
+from styleclip_rt.settings import EditSettings
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,13 +11,7 @@ from torch import Tensor
 
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.devices import choose_precision
-from styleclip_rt.editing.settings import (
-    LOSSES,
-    NEUTRAL_PROMPT,
-    EditSettings,
-    adam_schedule,
-    loss_weights,
-)
+from styleclip_rt.editing.schedule import LOSSES, NEUTRAL_PROMPT, adam_schedule, loss_weights
 from styleclip_rt.editing.spaces import Space, Whitening, rows_of
 from styleclip_rt.editing.step import EditStep, StepState, Targets
 from styleclip_rt.editing.views import random_views
@@ -26,6 +20,7 @@ from styleclip_rt.runtime.cuda_graph import CudaGraph
 from styleclip_rt.runtime.results import EditedFace
 from styleclip_rt.runtime.starts import Start
 from styleclip_rt.runtime.torch_networks import TorchNetworks
+from styleclip_rt.settings import EditSettings
 
 StepResult = tuple[StepState, dict[str, Tensor], Tensor]
 StepFunction = Callable[[StepState, "Constants", Tensor, Tensor], StepResult]
@@ -56,7 +51,7 @@ class TorchEdits:
         self.networks = TorchNetworks(bundle, device)
         self.bundle, self.device = self.networks.bundle, self.networks.device
         self.precision = choose_precision(precision, self.device)
-        self.settings = EditSettings(**dict(self.bundle.manifest.defaults))  # type: ignore[arg-type]
+        self.settings = self.bundle.settings
         self._whitening: Whitening | None = None
         self.uses_graphs = self.device.type == "cuda"
         self._graphs: dict[KindOfStep, CudaGraph[StepResult]] = {}
@@ -175,18 +170,21 @@ class TorchRun:
         images = self.networks.draw(self.space.latent(offset))
         originals = self.networks.draw(self.constants.start)
         latents = self.space.w_plus(offset).float().cpu()
-        faces = []
-        for i in range(len(images)):
-            codes = [self.networks.identity.encode(x[i : i + 1]) for x in (images, originals)]
-            faces.append(
-                EditedFace(
-                    to_pil(images[i]),
-                    to_pil(originals[i]),
-                    latents[i],
-                    float((codes[0] * codes[1]).sum()),
-                )
+        return [
+            EditedFace(
+                to_pil(images[i]),
+                to_pil(originals[i]),
+                latents[i],
+                self._same_person(images[i : i + 1], originals[i : i + 1]),
             )
-        return faces
+            for i in range(len(images))
+        ]
+
+    def _same_person(self, image: Tensor, original: Tensor) -> float | None:
+        network = self.networks.identity
+        if network is None:
+            return None
+        return float((network.encode(image) * network.encode(original)).sum())
 
 
 def _step_function(edit_step: EditStep, space: Space) -> StepFunction:

@@ -54,9 +54,10 @@ class TorchNetworks:
         return self._here(self.bundle.clip)
 
     @cached_property
-    def identity(self) -> ArcFace | InceptionResnetV1:
-        """That knows persons."""
-        return self._here(self.bundle.identity)
+    def identity(self) -> ArcFace | InceptionResnetV1 | None:
+        """That knows persons; None in a bundle of other things than faces."""
+        network = self.bundle.identity
+        return None if network is None else self._here(network)
 
     @property
     def context_length(self) -> int:

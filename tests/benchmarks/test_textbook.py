@@ -8,11 +8,11 @@ from torch import Tensor
 
 from benchmarks.editing import Edit
 from benchmarks.textbook import TextbookStep, TextbookStyleGAN2, clip_pixels
-from styleclip_rt.editing.settings import EditSettings
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 from styleclip_rt.models.clip import CLIP, CLIPConfig, TextConfig, VisionTransformerConfig
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 from styleclip_rt.ops.area_resample import area_resample
+from styleclip_rt.settings import EditSettings
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 

@@ -3,6 +3,7 @@ import errno
 import hashlib
 import json
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from styleclip_rt.errors import BundleError, CheckpointError
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 from styleclip_rt.models.clip import CLIP, CLIPConfig, ConvTowerConfig, TextConfig
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
-from styleclip_rt.runtime.editor import EditSettings
+from styleclip_rt.settings import EditSettings
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_created_bundle_borrows_the_shipped_networks(weights, shipped):
     ]
     loaded = load_bundle("mine")
     assert same_weights(loaded.clip, native.load(weights["clip"]))
-    assert loaded.manifest.defaults == bundles._recipe("ffhq-mobile").defaults
+    assert loaded.manifest.defaults == bundles._recipe("ffhq-mobile").defaults | {"draft": 0}
 
 
 def test_manifest_and_card_say_what_is_in_the_bundle(weights):
@@ -198,6 +199,20 @@ def test_changed_weights_are_not_used(weights):
         (lambda m: m | {"files": {"clip": "a"}}, "damaged"),
         (lambda m: m | {"defaults": {"steps": [1]}}, "is no text, number"),
         (lambda m: m | {"files": {}}, "names no generator"),
+        (lambda m: m | {"name": "../../../owned"}, "no name for a bundle"),
+        (lambda m: m | {"name": 7}, "no name for a bundle"),
+        (lambda m: m | {"files": {"clip": {"file": "a\\b"}}}, "not a plain file name"),
+        (lambda m: m | {"faces": "yes"}, "neither true nor false"),
+        (lambda m: m | {"defaults": {"stepz": 3}}, "unknown setting 'stepz'"),
+        (lambda m: m | {"defaults": {"steps": "3"}}, "steps must be a whole number, not '3'"),
+        (lambda m: m | {"defaults": {"steps": 2.5}}, "steps must be a whole number"),
+        (lambda m: m | {"defaults": {"steps": True}}, "steps must be a whole number"),
+        (lambda m: m | {"defaults": {"steps": 10**12}}, "at most 100000"),
+        (lambda m: m | {"defaults": {"whiten": 1}}, "whiten must be true or false"),
+        (lambda m: m | {"defaults": {"space": 1}}, "space must be text"),
+        (lambda m: m | {"defaults": {"space": "y"}}, "unknown space 'y'"),
+        (lambda m: m | {"defaults": {"truncation_psi": float("nan")}}, "NaN is no number"),
+        (lambda m: m | {"defaults": {"l2": 10**400}}, "l2 must be a finite number"),
     ],
 )
 def test_damaged_manifest(weights, change, message):
@@ -330,3 +345,101 @@ def test_default_bundle_comes_from_the_package_index_and_draws_a_face(shipped, m
     assert -0.5 < centre[2] < centre[1] < centre[0] < 0.9
     assert image.std() > 0.2
     assert "Apache-2.0" in (folder / "MODEL_CARD.md").read_text()
+
+
+def stylegan2(folder, size):
+    """A file with a small StyleGAN2 of that many pixels, with the network."""
+    network = StyleGAN2(StyleGAN2Config((4,) * (size.bit_length() - 2), latent_dim=8, n_mlp=1))
+    native.save(network, folder / f"{size}.safetensors")
+    return folder / f"{size}.safetensors"
+
+
+@pytest.mark.parametrize(("size", "draft"), [(8, 0), (64, 0), (256, 256), (512, 256), (1024, 256)])
+def test_a_draft_is_one_that_the_generator_draws(shipped, tmp_path, size, draft):
+    folder = create("mine", stylegan2(tmp_path, size))
+    assert read_manifest(folder).defaults["draft"] == draft
+    loaded = load_bundle("mine")
+    w = loaded.generator.mean_latent[None]
+    image = loaded.generator.synthesis(
+        w[:, None].expand(1, loaded.generator.n_latent, -1), loaded.settings.draft or None
+    )
+    assert image.shape[-1] == (draft or size)
+
+
+def test_a_manifest_with_a_draft_that_is_none_still_draws(shipped, tmp_path):
+    path = create("mine", stylegan2(tmp_path, 64)) / "manifest.json"
+    path.write_text(path.read_text().replace('"draft": 0', '"draft": 256'))
+    assert load_bundle("mine").settings.draft == 0
+
+
+def test_a_generator_of_cars_has_nothing_of_faces(weights, shipped):
+    folder = create("cars", weights["generator"], faces=False)
+    assert sorted(read_manifest(folder).files) == ["clip", "generator", "known_tokens"]
+    loaded = load_bundle("cars")
+    assert (loaded.identity, loaded.region_prior, loaded.look_directions) == (None, None, None)
+    settings = loaded.settings
+    assert (settings.id, settings.preserve, settings.lead) == (0, 0, 0)
+    with pytest.raises(BundleError, match="knows faces only"):
+        create("more", weights["generator"], identity=weights["identity"], faces=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "faces"),
+    [
+        ("stylegan2-car-config-f.pkl", [], False),
+        ("stylegan2-lsun-church.pt", [], False),
+        ("afhqwild.pkl", [], False),
+        ("stylegan2-ffhq-config-f.pt", [], True),
+        ("carol.pt", [], True),
+        ("stylegan2-car-config-f.pkl", ["--faces"], True),
+        ("mine.pt", ["--no-faces"], False),
+    ],
+)
+def test_what_a_generator_draws_is_told_by_an_option_or_its_file(
+    weights, shipped, tmp_path, file, options, faces
+):
+    (tmp_path / file).symlink_to(weights["generator"])
+    arguments = ["create", "mine", f"--generator={tmp_path / file}", *options]
+    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert ("note: taken for a generator of something else" in done.output) != faces
+    assert (load_bundle("mine").identity is not None) == faces
+
+
+def test_one_of_three_makers_wins_and_the_others_are_told(weights, shipped, cache):
+    results = []
+
+    def make(generator):
+        try:
+            results.append(create("mine", generator))
+        except BundleError as error:
+            results.append(str(error))
+
+    threads = [threading.Thread(target=make, args=(weights["generator"],)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(result == cache / "bundles" / "mine" for result in results) == 1
+    assert sum("There is a bundle 'mine'" in str(result) for result in results) == 2
+    assert load_bundle("mine").name == "mine"
+    assert leftovers(cache) == []
+
+
+def test_two_pulls_at_once_fetch_once(fetched, shipped, cache):
+    threads = [threading.Thread(target=pull, args=("ffhq-mobile",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert fetched == ["ffhq-mobile"]
+    assert leftovers(cache) == []
+    assert load_bundle("ffhq-mobile").name == "ffhq-mobile"
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": 1}', '["a"]', "[1.5]", "[" * 100_000])
+def test_known_tokens_that_are_none(weights, shipped, text):
+    create("mine", weights["generator"])
+    (shipped / "face_clip_tokens.json").write_text(text)
+    with pytest.raises(BundleError, match=r"face_clip_tokens\.json cannot be read"):
+        load_bundle("mine")

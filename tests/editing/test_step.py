@@ -3,12 +3,13 @@
 import torch
 from torch.nn import functional as F
 
-from styleclip_rt.editing.settings import EditSettings, loss_weights
+from styleclip_rt.editing.schedule import loss_weights
 from styleclip_rt.editing.spaces import Space, rows_of
 from styleclip_rt.editing.step import EditStep
 from styleclip_rt.models.clip import CLIP, CLIPConfig, TextConfig, VisionTransformerConfig
 from styleclip_rt.models.generator import sample_z
 from styleclip_rt.models.tokenizer import tokenize
+from styleclip_rt.settings import EditSettings
 from tests.tiny import tiny_bundle
 
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from styleclip_rt.editing.settings import learning_rate_factor
+from styleclip_rt.editing.schedule import learning_rate_factor
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.runtime.editor import Editor
 from tests.tiny import tiny_bundle

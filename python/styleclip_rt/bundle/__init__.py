@@ -8,6 +8,7 @@ from styleclip_rt.bundle.store import (
     create,
     list_bundles,
     load_bundle,
+    looks_faceless,
     pull,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "create",
     "list_bundles",
     "load_bundle",
+    "looks_faceless",
     "pull",
     "read_manifest",
 ]

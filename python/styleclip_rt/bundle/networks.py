@@ -1,7 +1,7 @@
 """The networks of a bundle, and what is known of looks in its latents."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,17 +10,19 @@ from styleclip_rt.bundle.manifest import Manifest
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
-from styleclip_rt.models.generator import unfold
+from styleclip_rt.models.generator import Generator, unfold
 from styleclip_rt.models.looks import LookDirections, RegionPrior
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
 from styleclip_rt.models.tokenizer import share_known, tokenize
+from styleclip_rt.settings import EditSettings
 
 
 @dataclass(frozen=True)
 class Bundle:
     """The networks of a bundle, on the CPU, in float32, in eval mode and frozen.
 
+    ``identity`` knows persons, None for a generator of something else than faces;
     ``known_tokens`` are the text tokens that CLIP saw in training, None where that is unrecorded;
     ``region_prior`` says where in a face a prompt may change things, None where it may anywhere;
     ``look_directions`` say which way a look lies in the generator's latents, None where unmeasured.
@@ -30,15 +32,20 @@ class Bundle:
     manifest: Manifest
     generator: StyleGAN2 | MobileStyleGAN
     clip: CLIP
-    identity: ArcFace | InceptionResnetV1
+    identity: ArcFace | InceptionResnetV1 | None
     known_tokens: frozenset[int] | None = None
     region_prior: RegionPrior | None = None
     look_directions: LookDirections | None = None
 
     @property
+    def settings(self) -> EditSettings:
+        """Of an edit, as the manifest has them, with a draft that the generator draws."""
+        return replace(self.manifest.settings, draft=self.draft_resolution)
+
+    @property
     def draft_resolution(self) -> int:
         """Pixels a side of what edits are made on; 0 where that is the full size."""
-        return int(self.manifest.defaults.get("draft", 0))
+        return fitting_draft(self.generator, self.manifest.settings.draft)
 
     def known_text(self, prompts: Sequence[str]) -> list[float | None]:
         """How many of each prompt's words CLIP saw in training, 0 to 1; None if unrecorded."""
@@ -70,3 +77,11 @@ class Bundle:
         prior = self.region_prior.to(texts.device)
         phrases = self.clip.encode_text(tokenize(prior.phrases).to(texts.device))
         return prior.relevance(texts, phrases)
+
+
+def fitting_draft(generator: Generator, wanted: int) -> int:
+    """The size in px that a generator draws which comes nearest to a draft of `wanted` from above;
+    0, the full one, where that is the full one or none is wanted."""
+    fitting = [size for size in generator.draft_sizes if size >= wanted > 0]
+    draft = min(fitting, default=0)
+    return 0 if draft == generator.resolution != wanted else draft

@@ -10,11 +10,12 @@ import os
 import re
 import shutil
 import string
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
+
+from torch import nn
 
 from styleclip_rt.bundle.download import SOURCES, fetch, sha256_of
 from styleclip_rt.bundle.manifest import (
@@ -23,7 +24,7 @@ from styleclip_rt.bundle.manifest import (
     read_manifest,
     read_manifest_file,
 )
-from styleclip_rt.bundle.networks import Bundle
+from styleclip_rt.bundle.networks import Bundle, fitting_draft
 from styleclip_rt.checkpoints import (
     draft_heads,
     load_clip,
@@ -33,10 +34,12 @@ from styleclip_rt.checkpoints import (
     native,
 )
 from styleclip_rt.errors import BundleError, StyleClipError
-from styleclip_rt.folders import cache_folder
+from styleclip_rt.files import locked, replacing, replacing_folder, sweep
+from styleclip_rt.folders import cache_folder, is_name
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
+from styleclip_rt.models.generator import Generator
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
 
@@ -50,6 +53,13 @@ LOOK_DIRECTIONS = "look_directions"
 _RECIPES = Path(__file__).parent / "manifests"
 _SHIPPED = Path(__file__).parents[1] / "weights"
 _READERS = {"generator": load_generator, "clip": load_clip, "identity": load_identity}
+_NO_FACES = re.compile(
+    r"stylegan[23][a-z0-9-]*-(car|cat|church|horse)|afhq|lsun|cifar|brecahad|imagenet",
+    re.IGNORECASE,
+)
+"""In the names of files that NVIDIA published of generators that draw something else than faces."""
+_OF_FACES = {"id": 0.0, "preserve": 0.0, "lead": 0.0}
+"""Settings that need what is known of faces, as a bundle without faces has them."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +73,14 @@ class Listing:
 
 def list_bundles() -> list[Listing]:
     """The bundles that can be pulled, then those that the user made."""
-    listings = []
+    listings, folder = [], _bundles_folder()
+    sweep(folder)
     for name in SOURCES:
-        available = (_bundles_folder() / name / "manifest.json").is_file()
+        available = (folder / name / "manifest.json").is_file()
         listings.append(Listing(name, _recipe(name).summary, available))
-    folder = _bundles_folder()
     made = sorted(folder.iterdir()) if folder.is_dir() else []
     for path in made:
-        if path.name not in SOURCES and (path / "manifest.json").is_file():
+        if path.name not in SOURCES and is_name(path.name) and (path / "manifest.json").is_file():
             with contextlib.suppress(BundleError):
                 listings.append(Listing(path.name, read_manifest(path).summary, True))
     return listings
@@ -86,9 +96,10 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
     if isinstance(bundle, Bundle):
         return bundle
     name = os.fspath(bundle)
+    sweep(_bundles_folder())
     if name in SOURCES:
         folder = pull(name)
-    elif _is_name(name) and (_bundles_folder() / name).is_dir():
+    elif is_name(name) and (_bundles_folder() / name).is_dir():
         folder = _bundles_folder() / name
     elif Path(name).is_dir():
         folder = Path(name)
@@ -99,7 +110,8 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
             f"'styleclip bundle create NAME --generator FILE'."
         )
     manifest = read_manifest(folder)
-    for role in ROLES:
+    roles = ROLES if manifest.faces else ("generator", "clip")
+    for role in roles:
         if role not in manifest.files:
             raise BundleError(f"{folder / 'manifest.json'} names no {role}; create it again.")
         entry = manifest.files[role]
@@ -110,7 +122,7 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
             )
     if name not in SOURCES:  # pulling has just checked the others
         _check_hashes(folder, manifest)
-    networks = {role: _READERS[role](_path(folder, manifest.files[role])) for role in ROLES}
+    networks = {role: _READERS[role](_path(folder, manifest.files[role])) for role in roles}
     generator = cast(StyleGAN2 | MobileStyleGAN, networks["generator"])
     if DRAFT_HEAD in manifest.files and isinstance(generator, MobileStyleGAN):
         draft_head = _path(folder, manifest.files[DRAFT_HEAD])
@@ -122,7 +134,7 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
         manifest,
         generator,
         cast(CLIP, networks["clip"]),
-        cast(ArcFace | InceptionResnetV1, networks["identity"]),
+        cast(ArcFace | InceptionResnetV1 | None, networks.get("identity")),
         known_tokens=_known_tokens(folder, manifest),
         region_prior=None if prior is None else looks.load_region_prior(_path(folder, prior)),
         look_directions=(
@@ -147,54 +159,82 @@ def pull(name: str, given: Mapping[str, Path] | None = None) -> Path:
     if name not in SOURCES:
         raise BundleError(f"No bundle {name!r} can be pulled; choose one of {', '.join(SOURCES)}.")
     recipe, folder = _recipe(name), _bundles_folder() / name
-    if not given:
-        installed = _intact(folder, recipe)
-        if installed is not None:
-            # A newer package may bring other defaults for the same weights.
-            _write_texts(folder, replace(recipe, files={**installed.files, **recipe.files}))
-            return folder
-    downloads = _make_folder(cache_folder() / "downloads" / name)
-    _assemble(folder, recipe, fetch(name, downloads, given or {}))
-    shutil.rmtree(downloads, ignore_errors=True)
+    downloads = cache_folder() / "downloads" / name
+    sweep(folder.parent)
+    if not given and _up_to_date(folder, recipe):
+        return folder
+    with _disk_errors(downloads), locked(downloads):
+        # Another process may have brought it while this one waited.
+        if given or not _up_to_date(folder, recipe):
+            sweep(downloads)
+            _assemble(folder, recipe, _read(fetch(name, downloads, given or {})), overwrite=True)
+        shutil.rmtree(downloads, ignore_errors=True)
     return folder
 
 
+def looks_faceless(generator: Path) -> bool:
+    """Whether a file is named as NVIDIA named its generators of cars, cats, churches and the like;
+    nothing in such a file says what it draws."""
+    return _NO_FACES.search(generator.name) is not None
+
+
 def create(
-    name: str, generator: Path, clip: Path | None = None, identity: Path | None = None
+    name: str,
+    generator: Path,
+    clip: Path | None = None,
+    identity: Path | None = None,
+    faces: bool = True,
 ) -> Path:
     """Make a bundle from files in any format that a reader knows; return its folder.
 
-    Without ``clip`` or ``identity``, those of the default bundle serve.
+    Without ``clip`` or ``identity``, those of the default bundle serve; a generator that does not
+    draw ``faces`` has no identity network.
 
     Raises BundleError if the name will not do or is taken, CheckpointError if a file cannot be
     read. Nothing is left behind then.
     """
-    if not _is_name(name) or name in SOURCES:
+    if not is_name(name) or name in SOURCES:
         raise BundleError(
             f"A bundle cannot be called {name!r}; use letters, digits, '.', '_' and '-', and none "
             f"of {', '.join(SOURCES)}."
         )
-    folder = _bundles_folder() / name
-    if folder.exists():
+    if identity is not None and not faces:
         raise BundleError(
-            f"There is a bundle {name!r} in {folder}; delete it or take another name."
+            "An identity network knows faces only; leave it out for a generator of something else."
         )
+    folder = _bundles_folder() / name
+    taken = BundleError(f"There is a bundle {name!r} in {folder}; delete it or take another name.")
+    _make_folder(folder.parent)
+    sweep(folder.parent)
+    if folder.exists():
+        raise taken
     given = {"generator": generator, "clip": clip, "identity": identity}
     sources = {role: path for role, path in given.items() if path is not None}
     default = _recipe(DEFAULT)
-    tuned = default if clip is None else _recipe("ffhq-official")
     licences = {role: f"From {path.name}; its own licence holds." for role, path in sources.items()}
-    shipped = [role for role in ROLES if role not in sources]
-    borrowed = [*shipped, KNOWN_TOKENS, REGION_PRIOR] if "clip" in shipped else shipped
+    shipped = [role for role in ROLES if role not in sources and (faces or role != "identity")]
+    borrowed = list(shipped)
+    if "clip" in shipped:
+        borrowed += [KNOWN_TOKENS, *([REGION_PRIOR] if faces else [])]
+    networks = _read(sources)
+    tuned = default if clip is None else _recipe("ffhq-official")
+    draft = fitting_draft(cast(Generator, networks["generator"]), tuned.settings.draft)
     recipe = Manifest(
         name=name,
         summary=f"Made from {', '.join(path.name for path in sources.values())}.",
         files={role: default.files[role] for role in borrowed},
-        defaults=tuned.defaults,
+        defaults={
+            **tuned.defaults,
+            **({"draft": draft} if "draft" in tuned.defaults else {}),
+            **({} if faces else _OF_FACES),
+        },
         licences=licences | {role: default.licences[role] for role in shipped},
+        faces=faces,
     )
-    _make_folder(_bundles_folder())
-    _assemble(folder, recipe, sources)
+    try:
+        _assemble(folder, recipe, networks, overwrite=False)
+    except FileExistsError:
+        raise taken from None
     return folder
 
 
@@ -202,7 +242,14 @@ def _known_tokens(folder: Path, manifest: Manifest) -> frozenset[int] | None:
     entry = manifest.files.get(KNOWN_TOKENS)
     if entry is None or not _path(folder, entry).is_file():
         return None
-    return frozenset(json.loads(_path(folder, entry).read_text(encoding="utf-8")))
+    path = _path(folder, entry)
+    try:
+        tokens = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
+            raise ValueError("it is no list of whole numbers")
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path} cannot be read ({error}); create the bundle again.") from None
+    return frozenset(tokens)
 
 
 def _recipe(name: str) -> Manifest:
@@ -214,12 +261,18 @@ def _bundles_folder() -> Path:
     return cache_folder() / "bundles"
 
 
-def _is_name(name: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) is not None
-
-
 def _path(folder: Path, entry: BundleFile) -> Path:
     return (folder if entry.sha256 else _SHIPPED) / entry.file
+
+
+def _up_to_date(folder: Path, recipe: Manifest) -> bool:
+    """Whether all that pulling brings is there; what the package says of it is then renewed."""
+    installed = _intact(folder, recipe)
+    if installed is None:
+        return False
+    # A newer package may bring other defaults for the same weights.
+    _renew_texts(folder, replace(recipe, files={**installed.files, **recipe.files}))
+    return True
 
 
 def _intact(folder: Path, recipe: Manifest) -> Manifest | None:
@@ -246,43 +299,40 @@ def _check_hashes(folder: Path, manifest: Manifest) -> None:
             )
 
 
-def _assemble(folder: Path, recipe: Manifest, sources: Mapping[str, Path]) -> None:
-    """Convert ``sources`` beside ``folder``, then put the whole in its place at once."""
-    _make_folder(folder.parent)
-    with _disk_errors(folder.parent):
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            files = dict(recipe.files)
-            for role, source in sources.items():
-                path = work / f"{role}.safetensors"
-                native.save(_READERS[role](source), path)
-                files[role] = BundleFile(path.name, sha256_of(path))
-            _write_texts(work, replace(recipe, files=files))
-            work.chmod(0o755)
-            if folder.exists():
-                shutil.rmtree(folder)
-            work.rename(folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+def _read(sources: Mapping[str, Path]) -> dict[str, nn.Module]:
+    return {role: _READERS[role](source) for role, source in sources.items()}
 
 
-def _write_texts(folder: Path, manifest: Manifest) -> None:
+def _assemble(
+    folder: Path, recipe: Manifest, networks: Mapping[str, nn.Module], overwrite: bool
+) -> None:
+    """Save `networks` beside ``folder``, then put the whole in its place at once.
+
+    Raises FileExistsError if it is there and not to be overwritten, BundleError if it cannot be
+    written.
+    """
+    with _disk_errors(folder.parent), replacing_folder(folder, overwrite) as work:
+        files = dict(recipe.files)
+        for role, network in networks.items():
+            path = work / f"{role}.safetensors"
+            native.save(network, path)
+            files[role] = BundleFile(path.name, sha256_of(path))
+        for name, text in _texts(work, replace(recipe, files=files)).items():
+            (work / name).write_text(text, encoding="utf-8")
+
+
+def _texts(folder: Path, manifest: Manifest) -> dict[str, str]:
+    return {"MODEL_CARD.md": _model_card(folder, manifest), "manifest.json": manifest.to_json()}
+
+
+def _renew_texts(folder: Path, manifest: Manifest) -> None:
     """Write the manifest and the model card where they differ, each whole or not at all."""
     with _disk_errors(folder):
-        texts = {
-            "MODEL_CARD.md": _model_card(folder, manifest),
-            "manifest.json": manifest.to_json(),
-        }
-        for name, text in texts.items():
+        for name, text in _texts(folder, manifest).items():
             path = folder / name
-            if path.is_file() and path.read_text(encoding="utf-8") == text:
-                continue
-            temporary = folder / f".{name}.{os.getpid()}.tmp"
-            try:
-                temporary.write_text(text, encoding="utf-8")
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                with replacing(path, BundleError) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
 
 
 def _model_card(folder: Path, manifest: Manifest) -> str:
@@ -328,7 +378,7 @@ def _make_folder(folder: Path) -> Path:
 def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except StyleClipError:
+    except (StyleClipError, FileExistsError):
         raise
     except OSError as error:
         raise BundleError(

@@ -41,9 +41,30 @@ def pull(name: str, generator: Path | None, clip: Path | None, identity: Path | 
 @click.option("--generator", type=_file, required=True, help="StyleGAN2 or MobileStyleGAN.")
 @click.option("--clip", type=_file, help="CLIP; the package's FaceCLIP without it.")
 @click.option("--identity", type=_file, help="ArcFace or FaceNet; the package's without it.")
-def create(name: str, generator: Path, clip: Path | None, identity: Path | None) -> None:
+@click.option(
+    "--faces/--no-faces",
+    default=None,
+    help="Whether the generator draws faces; yes, unless its file is named after something else.",
+)
+def create(
+    name: str, generator: Path, clip: Path | None, identity: Path | None, faces: bool | None
+) -> None:
     """Make a bundle NAME from files in any known format."""
     from styleclip_rt import bundle as bundles
 
-    folder = bundles.create(name, generator, clip, identity)
+    if faces is None:
+        faces = identity is not None or not bundles.looks_faceless(generator)
+    folder = bundles.create(name, generator, clip, identity, faces)
+    if not faces:
+        click.echo(
+            "note: taken for a generator of something else than faces, so nothing compares persons "
+            "or keeps what is not asked for, and looks of faces are off (--faces if it is one).",
+            err=True,
+        )
+        if clip is None:
+            click.echo(
+                "note: this package's CLIP has seen faces only; give one that knows more with "
+                "--clip FILE, say OpenAI's ViT-B/32.",
+                err=True,
+            )
     click.echo(f"{name} is in {folder}; use it with --bundle {name}")

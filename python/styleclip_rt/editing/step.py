@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.editing.losses import Preservation, length_across, smooth_cosine
-from styleclip_rt.editing.settings import ADAM_BETAS, LOSSES, EditSettings
+from styleclip_rt.editing.schedule import ADAM_BETAS, LOSSES
 from styleclip_rt.editing.spaces import Space
 from styleclip_rt.editing.views import apply_views
 from styleclip_rt.models.arcface import ArcFace
@@ -19,6 +19,7 @@ from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.generator import Generator
 from styleclip_rt.ops.area_resample import area_resample
+from styleclip_rt.settings import EditSettings
 
 ADAM_EPS = 1e-8
 
@@ -63,7 +64,8 @@ class EditStep:
     come with every call.
 
     Args:
-        generator, clip, identity: frozen networks on one device.
+        generator, clip, identity: frozen networks on one device; without an identity network its
+            loss is zero.
         settings: of the edit.
         precision: "bf16" draws and judges under autocast; latents, embeddings, losses and Adam are
             float32.
@@ -73,7 +75,7 @@ class EditStep:
         self,
         generator: Generator,
         clip: CLIP,
-        identity: ArcFace | InceptionResnetV1,
+        identity: ArcFace | InceptionResnetV1 | None,
         settings: EditSettings,
         precision: str = "fp32",
     ) -> None:
@@ -82,7 +84,7 @@ class EditStep:
         self.resolution = settings.draft or generator.resolution
         self.directional = settings.clip == "directional"
         self.tied = settings.mode == "edit"
-        self.uses_identity = self.tied and settings.id > 0
+        self.uses_identity = self.tied and settings.id > 0 and identity is not None
         self.uses_preservation = self.tied and settings.preserve > 0
 
     def draw(self, latent: Tensor | list[Tensor]) -> Tensor:
@@ -119,6 +121,8 @@ class EditStep:
             return self.clip.encode_image(images)
 
     def _identity(self, images: Tensor) -> Tensor:
+        if self.identity is None:
+            return images.new_zeros(len(images), 0)
         with self._arithmetic(images):
             return self.identity.encode(images)
 

@@ -174,7 +174,7 @@ def read_index(folder: Path) -> Index:
 def draw_sheet(bundle: Bundle, folder: Path) -> Image.Image:
     """A contact sheet of the first validation faces."""
     faces = LatentDataset(folder, "val")
-    draft = int(bundle.manifest.defaults.get("draft", 0)) or None
+    draft = bundle.draft_resolution or None
     images = [
         to_pil(bundle.generator.synthesis(faces.w([row]), draft)[0] * 0.5 + 0.5)
         for row in range(min(24, len(faces)))

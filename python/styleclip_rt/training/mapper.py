@@ -21,12 +21,7 @@ from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.devices import keep_freed_memory
 from styleclip_rt.editing.losses import Preservation
-from styleclip_rt.editing.settings import (
-    NEUTRAL_PROMPT,
-    EditSettings,
-    learning_rate_factor,
-    loss_weights,
-)
+from styleclip_rt.editing.schedule import NEUTRAL_PROMPT, learning_rate_factor, loss_weights
 from styleclip_rt.editing.spaces import rows_of
 from styleclip_rt.editing.step import EditStep, Targets
 from styleclip_rt.editing.views import random_views
@@ -165,6 +160,11 @@ class MapperTrainer:
                 f"{settings.faces} faces a step cannot be shared evenly by {self.world} processes: "
                 "choose a multiple with --faces."
             )
+        if bundle.identity is None:
+            raise StyleClipError(
+                f"the bundle {bundle.name!r} draws no faces and has no identity network, which "
+                "training a mapper needs: choose a bundle of faces."
+            )
         self.bundle = bundle
         self.generator = bundle.generator.to(self.device)
         self.train, self.val = (LatentDataset(latents, split) for split in ("train", "val"))
@@ -174,8 +174,7 @@ class MapperTrainer:
                 f"{bundle.name!r}: generate a data set with --bundle {bundle.name}."
             )
         self.origin = mapper_file.Origin(bundle.name, self.train.index.generator)
-        defaults = EditSettings(**dict(bundle.manifest.defaults))  # type: ignore[arg-type]
-        self.loss = replace(defaults, l2=settings.l2, **dict(settings.loss or {}))
+        self.loss = replace(bundle.settings, l2=settings.l2, **dict(settings.loss or {}))
         self.config: dict[str, Any] = {
             **asdict(self.origin),
             "precision": precision,

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from styleclip_rt.editing.settings import EditSettings, check_losses
+from styleclip_rt.editing.schedule import check_losses
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.settings import EditSettings
 
 OF_KIND = {kind: [f.name for f in fields(EditSettings) if f.type is kind] for kind in
            (int, float, bool, str)}  # fmt: skip
