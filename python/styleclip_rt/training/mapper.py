@@ -295,11 +295,13 @@ class MapperTrainer:
         else:
             preservation = Preservation.of(painted.pictures, torch.ones_like(painted.where))
         text = self.text.repeat(faces, 1)
+        network = self.edit_step.identity
+        person = original.new_zeros(faces, 0) if network is None else network.encode(original)
         return Targets(
             text=text,
             direction=nn.functional.normalize(text - self.neutral, dim=1),
             embedding=self.edit_step.clip.encode_image(original).repeat_interleave(prompts, 0),
-            identity=self.edit_step.identity.encode(original).repeat_interleave(prompts, 0),
+            identity=person.repeat_interleave(prompts, 0),
             preservation=preservation,
         )
 
