@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.report import machine
 from benchmarks.timing import Run, interleave, ratio
+from styleclip_rt import markdown
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 
 CALLERS = (1, 4, 16)
@@ -72,17 +73,13 @@ def under_load(task: str, run: Run, callers: int, seconds: float) -> Load:
 
 def table(loads: Sequence[Load]) -> str:
     """A Markdown table of what callers met."""
-    lines = [
-        "| task | callers | answers | a second | p50 ms | p99 ms | slowest ms |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for load in loads:
         waits = (f"{1000 * wait:.2f}" for wait in (load.p50, load.p99, load.slowest))
-        lines.append(
-            f"| {load.task} | {load.callers} | {load.answers} | {load.throughput:.1f} "
-            f"| {' | '.join(waits)} |"
-        )
-    return "\n".join(lines) + "\n"
+        answered = (str(load.callers), str(load.answers), f"{load.throughput:.1f}")
+        rows.append((load.task, *answered, *waits))
+    head = ("task", "callers", "answers", "a second", "p50 ms", "p99 ms", "slowest ms")
+    return markdown.table(head, rows)
 
 
 def chart(loads: Sequence[Load], path: Path) -> None:

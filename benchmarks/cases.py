@@ -106,7 +106,7 @@ def stock(run: Run) -> Run:
 
 
 @dataclass(frozen=True)
-class Network:
+class BenchmarkedNetwork:
     """A network, what is asked of it, and all ways to do it.
 
     Attributes:
@@ -157,7 +157,7 @@ class Network:
 
 def stylegan2(size: int, batch: int, task: str, *others: str) -> Case:
     """Config-f from w+ to the image; ``others`` join ours and stock."""
-    network = Network(
+    network = BenchmarkedNetwork(
         name=f"stylegan2-{size}-{batch}",
         model=functools.partial(networks.stylegan2, size),
         call=StyleGAN2.synthesis,
@@ -175,7 +175,7 @@ def stylegan2(size: int, batch: int, task: str, *others: str) -> Case:
 
 def stylegan2_draft(size: int) -> Case:
     """The 1024 px network asked for a smaller image: how time grows with resolution."""
-    network = Network(
+    network = BenchmarkedNetwork(
         name=f"stylegan2-1024-draft-{size}",
         model=functools.partial(networks.stylegan2, 1024),
         call=functools.partial(StyleGAN2.synthesis, resolution=size),
@@ -192,7 +192,7 @@ def stylegan2_draft(size: int) -> Case:
 
 def mobile_stylegan(size: int, batch: int, task: str, *others: str) -> Case:
     """The default bundle's generator, from w+."""
-    network = Network(
+    network = BenchmarkedNetwork(
         name=f"mobile-stylegan-{size}-{batch}",
         model=networks.mobile_stylegan,
         call=functools.partial(MobileStyleGAN.synthesis, resolution=size),
@@ -219,7 +219,7 @@ def judge(subject: str, task: str, size: int, model: Callable[[], nn.Module]) ->
         embedding: Tensor = network.vision(x) if isinstance(network, CLIP) else network(x)
         return embedding
 
-    network = Network(
+    network = BenchmarkedNetwork(
         name=subject.lower().replace(" ", "-").replace("/", ""),
         model=model,
         call=call,

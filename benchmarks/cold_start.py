@@ -27,6 +27,7 @@ from tqdm import tqdm
 from benchmarks import networks
 from benchmarks.report import machine
 from benchmarks.timing import interleave, ratio
+from styleclip_rt import markdown
 from styleclip_rt.bundle import create, load_bundle
 from styleclip_rt.checkpoints import mapper_file, native
 from styleclip_rt.export.onnx import export_onnx
@@ -154,23 +155,21 @@ def measured(service: Service, rounds: int) -> dict[str, object]:
 
 def table(results: list[dict[str, object]]) -> str:
     """A Markdown table of min, median and max of each engine."""
-    lines = [
-        "| bundle | px | over | engine | min s | median s | max s |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for result in results:
         for engine, seconds in result["seconds"].items():  # type: ignore[attr-defined]
             low, middle, high = min(seconds), float(np.median(seconds)), max(seconds)
-            lines.append(
-                f"| {result['bundle']} | {result['size']} | {result['over']} | {engine} "
-                f"| {low:.2f} | {middle:.2f} | {high:.2f} |"
+            spread = [f"{value:.2f}" for value in (low, middle, high)]
+            rows.append(
+                [*(str(result[key]) for key in ("bundle", "size", "over")), engine, *spread]
             )
     told = [
         f"{result['bundle']} at {result['size']} px, over {result['over']}: torch takes "
         f"{result['ratio']:.2f} times as long (median of the ratios)."
         for result in results
     ]
-    return "\n".join([*lines, "", *told]) + "\n"
+    head = ("bundle", "px", "over", "engine", "min s", "median s", "max s")
+    return "\n".join([markdown.table(head, rows), *told]) + "\n"
 
 
 @click.command()

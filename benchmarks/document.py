@@ -1,6 +1,6 @@
 """The tables and the chart of one set of results: docs/BENCHMARKS.md and docs/benchmarks.png."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from benchmarks.cases import BACKWARD, ELEMENT_SIZES, FORWARD
 from benchmarks.goals import GOALS, MEMORY_SHARE, PSNR, STEP
 from benchmarks.roofline import Peaks, Work, floor_seconds, stylegan2_work
 from benchmarks.timing import Times, ratio
+from styleclip_rt.markdown import table
 from styleclip_rt.models.stylegan2 import StyleGAN2Config
 
 Results = Mapping[str, Any]
@@ -64,13 +65,6 @@ def share_of_peak(case: Results, name: str, peaks: Peaks) -> str:
     return ""
 
 
-def table(rows: Iterable[Iterable[str]], head: Iterable[str]) -> str:
-    """Markdown."""
-    head = list(head)
-    lines = [head, ["---"] * len(head), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(each) + " |" for each in lines) + "\n"
-
-
 def case_table(cases: list[Results], peaks: Peaks) -> str:
     """One row a case and candidate: median, range, ratio to ours of the same precision."""
     rows = []
@@ -92,9 +86,9 @@ def case_table(cases: list[Results], peaks: Peaks) -> str:
             )
             title = ""
         for name, reason in case.get("failed", {}).items():
-            rows.append([title, name, "cannot run", reason.replace("|", "/")[:80], "", "", ""])
+            rows.append([title, name, "cannot run", reason[:80], "", "", ""])
     head = ("", "candidate", "median", "min to max", "ours is faster by", "reaches", "error")
-    return table(rows, head)
+    return table(head, rows)
 
 
 def goal_table(results: Results) -> str:
@@ -135,7 +129,7 @@ def goal_table(results: Results) -> str:
                 _verdict(value >= PSNR),
             ]
         )
-    return table(rows, ("at 1024 px, batch 1", "against", "goal", "measured", ""))
+    return table(("at 1024 px, batch 1", "against", "goal", "measured", ""), rows)
 
 
 def _verdict(met: bool | None) -> str:
@@ -157,7 +151,7 @@ def growth_table(results: Results) -> str:
                 *(show_seconds(times[name].median / batch) for name in names),
             ]
         )
-    return table(rows, ("", "batch", "ours fp32", "ours bf16", "stock fp32", "stock bf16"))
+    return table(("", "batch", "ours fp32", "ours bf16", "stock fp32", "stock bf16"), rows)
 
 
 def text(results: Results) -> str:
@@ -208,7 +202,7 @@ its gradient.
 Peak resident memory of a process that takes two editing steps at 1024 px with StyleGAN2, ViT-B/32
 and IR-SE50, the median of three:
 
-{table(memory, ("", "peak"))}
+{table(("", "peak"), memory)}
 ## How time grows
 
 Forward and backward to w+, a face. "Draft" asks the 1024 px network for a smaller image.
@@ -260,7 +254,7 @@ def limit_table(cases: list[Results], peaks: Peaks) -> str:
                 f"{goal.times:g}x",
             )
         )
-    return table(rows, ("", "least time", "ours", "at most", "measured", "goal"))
+    return table(("", "least time", "ours", "at most", "measured", "goal"), rows)
 
 
 def _is_op(case: Results) -> bool:

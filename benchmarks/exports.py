@@ -24,6 +24,7 @@ from tqdm import tqdm
 from benchmarks import onnx_runtime
 from benchmarks.networks import clip_vit_b32, default_bundle, ir_se50, stylegan2
 from benchmarks.report import ROOT, machine
+from styleclip_rt import markdown
 from styleclip_rt.bundle import Bundle, Manifest
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.devices import keep_freed_memory
@@ -32,7 +33,7 @@ from styleclip_rt.export.networks import Network
 from styleclip_rt.export.onnx import export_onnx
 from styleclip_rt.export.table import TABLE, build
 from styleclip_rt.export.torchscript import export_torchscript
-from styleclip_rt.export.verification import Report, Row, verify
+from styleclip_rt.export.verification import ComparedOutput, Report, verify
 from styleclip_rt.files import replacing
 from styleclip_rt.models.mapper import LevelsMapper, LevelsMapperConfig
 
@@ -162,7 +163,7 @@ def by_itself(known: Path) -> Record:
     return found
 
 
-def nearness(row: Row) -> float:
+def nearness(row: ComparedOutput) -> float:
     """How near an output is to its bound; 1 is at it."""
     if row.measure == "relative error":
         return row.score / row.bound
@@ -209,29 +210,47 @@ def alone_table(found: Record) -> Iterator[str]:
     yield f"{onnx_runtime.CALLS} calls of a mapper with nothing between. Milliseconds; load before"
     yield f"{found['load']:.1f}."
     yield ""
-    yield "| | ours | naive | naive takes |"
-    yield "|---|---|---|---|"
+    rows = []
     for size, times in found["synthesis"].items():
         ours, naive = times["ours"], times["naive"]
         share = statistics.median(b / a for a, b in zip(ours, naive, strict=True))
-        yield f"| synthesis, {size} px | {spread(ours)} | {spread(naive)} | {share:.2f} |"
-    for name, times in found["mappers"].items():
-        yield f"| {name} | {spread(times)} | | |"
+        rows.append([f"synthesis, {size} px", spread(ours), spread(naive), f"{share:.2f}"])
+    rows += [[name, spread(times), "", ""] for name, times in found["mappers"].items()]
+    yield from markdown.table(["", "ours", "naive", "naive takes"], rows).splitlines()
 
 
 def table(records: list[Record]) -> Iterator[str]:
     """One row a file."""
-    yield "| file | MB | max error | mean error | score | bound | file ms | eager ms | load |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    head = (
+        "file",
+        "MB",
+        "max error",
+        "mean error",
+        "score",
+        "bound",
+        "file ms",
+        "eager ms",
+        "load",
+    )
+    rows = []
     for r in records:
         row = r["row"]
         score = "exact" if math.isinf(row["score"]) else f"{row['score']:.6g}"
         bound = f"{row['bound']:g} {row['measure']}"
-        yield (
-            f"| {r['file']} | {r['bytes'] / 1e6:.1f} | {r['max_error']:.1e} | "
-            f"{r['mean_error']:.1e} | {score} | {bound} | {spread(r['file_ms'])} | "
-            f"{spread(r['eager_ms'])} | {r['load']:.1f} |"
+        rows.append(
+            [
+                r["file"],
+                f"{r['bytes'] / 1e6:.1f}",
+                f"{r['max_error']:.1e}",
+                f"{r['mean_error']:.1e}",
+                score,
+                bound,
+                spread(r["file_ms"]),
+                spread(r["eager_ms"]),
+                f"{r['load']:.1f}",
+            ]
         )
+    yield from markdown.table(head, rows).splitlines()
 
 
 def spread(values: list[float]) -> str:

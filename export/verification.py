@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from styleclip_rt import __version__, engines
+from styleclip_rt import __version__, engines, markdown
 from styleclip_rt.engines import Array
 from styleclip_rt.engines.export_info import ExportInfo, Port
 from styleclip_rt.errors import ExportError, StyleClipError
@@ -25,13 +25,17 @@ MAX_GRADIENT_ERROR = 1e-2
 """The same of what a gradient decides: rounding alone may flip the sign of an absolute value or of
 a leaky ReLU, and with it a share of the gradient."""
 
+_COLUMNS = (
+    *("file", "output", "max error", "mean error", "measure", "score", "bound", "ok"),
+    *("eager ms", "file ms", "MB"),
+)
 _BATCHES = (1, 3)
 _TIMED_SECONDS = 1.0
 _TIMED_RUNS = 20
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedOutput:
     """One output, compared. `score` is a PSNR in dB, a cosine, or a relative error, as `measure`
     says, and must not miss `bound`."""
 
@@ -65,7 +69,7 @@ class Report:
 
     path: Path
     info: ExportInfo
-    rows: list[Row]
+    rows: list[ComparedOutput]
     eager_ms: list[float]
     file_ms: list[float]
     bytes: int
@@ -77,20 +81,28 @@ class Report:
 
     def table(self) -> str:
         """As Markdown."""
-        lines = [
-            "| file | output | max error | mean error | measure | score | bound | ok |"
-            " eager ms | file ms | MB |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
-        ]
-        return "\n".join([*lines, *self.lines()])
+        return markdown.table(_COLUMNS, self._cells()).rstrip("\n")
 
     def lines(self) -> list[str]:
         """The rows of the table, without its head."""
+        return [markdown.line(cells) for cells in self._cells()]
+
+    def _cells(self) -> list[list[str]]:
         eager, file = statistics.median(self.eager_ms), statistics.median(self.file_ms)
         return [
-            f"| {self.path.name} | {row.output} | {row.max_error:.1e} | {row.mean_error:.1e} | "
-            f"{row.measure} | {row.score:.6g} | {row.bound:g} | {'yes' if row.passed else 'NO'} | "
-            f"{eager:.2f} | {file:.2f} | {self.bytes / 1e6:.1f} |"
+            [
+                self.path.name,
+                row.output,
+                f"{row.max_error:.1e}",
+                f"{row.mean_error:.1e}",
+                row.measure,
+                f"{row.score:.6g}",
+                f"{row.bound:g}",
+                "yes" if row.passed else "NO",
+                f"{eager:.2f}",
+                f"{file:.2f}",
+                f"{self.bytes / 1e6:.1f}",
+            ]
             for row in self.rows
         ]
 
@@ -153,7 +165,7 @@ def verify(network: Network, path: Path, device: str = "cpu", name: Path | None 
             f"{network.name} that it is compared with: export it again from this bundle."
         )
     random = torch.Generator().manual_seed(int(time.time()))
-    worst: dict[str, Row] = {}
+    worst: dict[str, ComparedOutput] = {}
     for count in _BATCHES:
         inputs = network.sample(min(count, info.longest.get(BATCH, count)), random)
         expected = _eager(network, inputs)
@@ -176,7 +188,7 @@ def _eager(network: Network, inputs: tuple[torch.Tensor, ...]) -> list[Array]:
     return [tensor.numpy() for tensor in tensors]
 
 
-def _compare(port: Port, expected: Array, found: Array, precision: str) -> Row:
+def _compare(port: Port, expected: Array, found: Array, precision: str) -> ComparedOutput:
     wide, other = expected.astype(np.float64), found.astype(np.float64)
     error = np.abs(wide - other)
     worst = float(error.max(initial=0.0)) if np.isfinite(other).all() else float("nan")
@@ -185,17 +197,19 @@ def _compare(port: Port, expected: Array, found: Array, precision: str) -> Row:
     if port.kind == "image":
         # Images span two units, -1 to 1, or less.
         score = float("inf") if square == 0 else 10 * float(np.log10(4 / square))
-        return Row(port.name, worst, mean, "PSNR dB", score, MIN_PSNR[precision])
+        return ComparedOutput(port.name, worst, mean, "PSNR dB", score, MIN_PSNR[precision])
     if port.kind == "embedding":
         lengths = np.linalg.norm(wide, axis=1) * np.linalg.norm(other, axis=1)
         cosine = float(((wide * other).sum(axis=1) / lengths).min())
-        return Row(port.name, worst, mean, "cosine", cosine, MIN_COSINE[precision])
+        return ComparedOutput(port.name, worst, mean, "cosine", cosine, MIN_COSINE[precision])
     size = max(float((wide**2).mean()) if wide.size else 0.0, 1e-12)
     bound = MAX_GRADIENT_ERROR if port.kind == "gradient" else MAX_RELATIVE_ERROR[precision]
-    return Row(port.name, worst, mean, "relative error", float(np.sqrt(square / size)), bound)
+    return ComparedOutput(
+        port.name, worst, mean, "relative error", float(np.sqrt(square / size)), bound
+    )
 
 
-def _worse(known: Row | None, row: Row) -> Row:
+def _worse(known: ComparedOutput | None, row: ComparedOutput) -> ComparedOutput:
     if known is None or not row.passed:
         return row
     return row if known.passed and row.max_error > known.max_error else known

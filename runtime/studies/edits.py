@@ -16,6 +16,7 @@ from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import check_writable
+from styleclip_rt.markdown import table
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import judge
@@ -28,7 +29,6 @@ from styleclip_rt.runtime.studies.judged import (
     cells,
     measured,
     save_csv,
-    table,
 )
 
 REPORT_PROMPTS = (

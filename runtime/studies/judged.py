@@ -60,12 +60,6 @@ def cells(edits: Sequence[JudgedEdit]) -> tuple[str, ...]:
     )
 
 
-def table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    rows = [titles, ["---"] * len(titles), *lines]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
 def save_csv(edits: Sequence[JudgedEdit], kind: type[JudgedEdit], path: Path) -> None:
     """One line an edit, one column a field of their `kind`."""
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -15,6 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from styleclip_rt.files import check_writable
+from styleclip_rt.markdown import table
 from styleclip_rt.pictures import contact_sheet, save_png, to_pil
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import has_look, judge
@@ -27,7 +28,6 @@ from styleclip_rt.runtime.studies.judged import (
     cells,
     measured,
     save_csv,
-    table,
 )
 from styleclip_rt.training.latent_dataset import LatentDataset
 

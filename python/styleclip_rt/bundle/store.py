@@ -17,6 +17,7 @@ from typing import cast
 
 from torch import nn
 
+from styleclip_rt import markdown
 from styleclip_rt.bundle.download import SOURCES, fetch, sha256_of
 from styleclip_rt.bundle.manifest import (
     BundleFile,
@@ -343,7 +344,7 @@ def _model_card(folder: Path, manifest: Manifest) -> str:
             continue
         architecture = native.read_metadata(path).get("architecture", "-")
         sha256 = entry.sha256 or "comes with the package"
-        rows.append(f"| {role} | {architecture} | {_count(path)} | {entry.file} | {sha256} |")
+        rows.append(markdown.line((role, architecture, _count(path), entry.file, sha256)))
     template = string.Template((_RECIPES / "MODEL_CARD.md").read_text(encoding="utf-8"))
     return template.substitute(
         name=manifest.name,
