@@ -6,11 +6,11 @@ executes anything that a file contains.
 
 import importlib
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from styleclip_rt.checkpoints.archive import Archive, BrokenArchive
 from styleclip_rt.checkpoints.header import FORMAT, read_metadata
 from styleclip_rt.errors import CheckpointError
 
@@ -133,12 +133,11 @@ def _kind(path: Path) -> str:
         raise CheckpointError(f"{path} is empty; fetch it again.")
     if head.startswith(b"PK"):
         try:
-            with zipfile.ZipFile(path) as archive:
-                members = archive.namelist()
-        except (zipfile.BadZipFile, OSError, ValueError):
-            # Let PyTorch's own reader say what is wrong with it.
+            with Archive(path) as archive:
+                scripted = any(member.split("/")[1:2] == ["code"] for member in archive.members)
+        except (BrokenArchive, OSError):
+            # Let the reader of PyTorch's files say what is wrong with it.
             return "torch"
-        scripted = any(member.count("/") and member.split("/")[1] == "code" for member in members)
         return "torchscript" if scripted else "torch"
     # Before pickle, whose mark 0x80 may also be the low byte of a header's length.
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:

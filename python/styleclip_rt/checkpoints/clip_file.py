@@ -5,13 +5,11 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from styleclip_rt.checkpoints import clip_config, huggingface_clip, openai_clip
 from styleclip_rt.checkpoints.layout import state_dict
-from styleclip_rt.checkpoints.state import read_torch_file
+from styleclip_rt.checkpoints.state import read_safetensors, read_torch_file
 from styleclip_rt.checkpoints.torch_file import OrderedDict
 from styleclip_rt.checkpoints.torchscript import is_torchscript, made_by, read_tensors
 from styleclip_rt.errors import CheckpointError
@@ -74,12 +72,7 @@ def _state_of(path: Path) -> tuple[Mapping[str, Tensor], str]:
     with path.open("rb") as file:
         head = file.read(9)
     if head[8:9] == b"{":
-        try:
-            return load_file(path), "open_clip"
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{path} is not a readable safetensors file ({error}); fetch it again."
-            ) from error
+        return read_safetensors(path), "open_clip"
     content = read_torch_file(path)
     wrapped = [key for key in _WRAPPED if isinstance(content, Mapping) and key in content]
     if wrapped:

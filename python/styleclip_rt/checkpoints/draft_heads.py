@@ -5,11 +5,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from styleclip_rt.checkpoints import native
-from styleclip_rt.checkpoints.state import fill
+from styleclip_rt.checkpoints.state import fill, read_safetensors
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 
@@ -33,11 +30,14 @@ def attach(generator: MobileStyleGAN, path: Path) -> MobileStyleGAN:
     metadata = native.read_metadata(path)
     if metadata.get("architecture") != ARCHITECTURE:
         raise CheckpointError(f"{path} does not hold draft heads; install the package again.")
+    heads = read_safetensors(path)
     try:
-        heads = load_file(path)
-        resolutions = tuple(json.loads(metadata["config"])["draft_resolutions"])
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        sizes = json.loads(metadata["config"])["draft_resolutions"]
+        resolutions = tuple(size for size in sizes if type(size) is int)
+        if len(resolutions) != len(sizes):
+            raise ValueError("its resolutions are no whole numbers")
+        config = replace(generator.config, draft_resolutions=resolutions)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); install the package again.") from error
-    config = replace(generator.config, draft_resolutions=resolutions)
     body = {k: v for k, v in generator.state_dict().items() if not k.startswith(_PREFIX)}
     return fill(lambda: MobileStyleGAN(config), {**body, **heads}, path)

@@ -10,6 +10,9 @@ from styleclip_rt.errors import CheckpointError
 FORMAT = "styleclip-rt/1"
 """What the metadata of this package's own weights says under "format"."""
 
+_LARGEST = 4 << 20
+"""Bytes of a header; that of a thousand tensors takes a hundred thousand."""
+
 
 def in_order(content: bytes) -> bytes:
     """The safetensors file `content` with its metadata in alphabetical order.
@@ -26,6 +29,21 @@ def in_order(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[length:]
 
 
+def check_size(path: Path) -> None:
+    """Raise CheckpointError if the header of the safetensors file `path` is larger than any model
+    needs: each of its tensors takes several times as much memory as the header spends on it."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
+    if size > _LARGEST:
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file (its header is larger than any model "
+            "needs); fetch or convert it again."
+        )
+
+
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of the safetensors file ``path``; empty if it has none.
 
@@ -33,10 +51,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file; give the path of a weights file.")
+    check_size(path)
     try:
         with safe_open(path, framework="np") as file:
             return dict(file.metadata() or {})
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a readable safetensors file ({error}); fetch or convert it again."
         ) from error

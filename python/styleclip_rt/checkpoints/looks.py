@@ -7,11 +7,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from styleclip_rt.checkpoints import native
+from styleclip_rt.checkpoints.state import floats, read_safetensors
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.looks import LookDirections, RegionPrior
 
@@ -45,13 +44,18 @@ def _load(path: Path, kind: str, dims: dict[str, int]) -> tuple[Sequence[str], l
     if metadata.get("architecture") != kind:
         what = kind.replace("_", " ")
         raise CheckpointError(f"{path} holds no {what}; install the package again.")
+    state = read_safetensors(path)
     try:
-        state = load_file(path)
         phrases = json.loads(metadata["config"])["phrases"]
-        tensors = [state[name].float() for name in dims]
+        if not isinstance(phrases, list) or not all(isinstance(each, str) for each in phrases):
+            raise ValueError("its phrases are no texts")
+        tensors = [floats(state[name], name, path) for name in dims]
         for tensor, dim in zip(tensors, dims.values(), strict=True):
-            if tensor.dim() != dim or len(tensor) != len(phrases):
+            if tensor.dim() != dim or 0 in tensor.shape or len(tensor) != len(phrases):
                 raise ValueError("phrases and tensors differ in number")
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        if len({tensor.shape[1] for tensor in tensors if tensor.dim() == 2}) > 1:
+            raise ValueError("its directions are of different widths")
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); install the package again.") from error
-    return phrases, tensors
+    # Their own memory, where those of the file are mapped from it.
+    return phrases, [tensor.clone() for tensor in tensors]

@@ -7,6 +7,7 @@ the model's frozen dataclass; tuples and nested dataclasses in it survive the ro
 import dataclasses
 import importlib
 import json
+import math
 import os
 import types
 import typing
@@ -14,14 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
 from styleclip_rt.checkpoints.header import FORMAT as FORMAT
 from styleclip_rt.checkpoints.header import in_order
 from styleclip_rt.checkpoints.header import read_metadata as read_metadata
-from styleclip_rt.checkpoints.state import fill
+from styleclip_rt.checkpoints.state import fill, read_safetensors
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.files import replacing
 
@@ -116,16 +116,20 @@ def load(path: str | os.PathLike[str]) -> nn.Module:
         raise CheckpointError(
             f"{path} has a broken {architecture} config ({error}); fetch or convert it again."
         ) from error
-    with safe_open(path, framework="pt") as file:
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    state = read_safetensors(path)
     model_class: type[nn.Module] = getattr(module, model_name)
     return fill(lambda: model_class(config), state, path)
 
 
 def _decode(hint: typing.Any, value: typing.Any) -> typing.Any:
-    """Turn JSON back into what the type hint says: dataclasses from dicts, tuples from lists."""
+    """Turn JSON back into what the type hint says: dataclasses from dicts, tuples from lists.
+
+    Raises ValueError for a value of another type.
+    """
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)
+        if not isinstance(value, dict):
+            raise ValueError(f"{hint.__name__} is no object")
         surplus = sorted(value.keys() - hints.keys())
         if surplus:
             raise ValueError(f"unknown field {surplus[0]!r}")
@@ -135,13 +139,25 @@ def _decode(hint: typing.Any, value: typing.Any) -> typing.Any:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(_decode(arguments[0], item) for item in value)
         return tuple(_decode(a, item) for a, item in zip(arguments, value, strict=True))
-    if origin in (typing.Union, types.UnionType) and value is not None:
-        for argument in arguments:
-            if typing.get_origin(argument) is tuple:
-                return _decode(argument, value)
-            # Of several dataclasses, the one that has every field.
-            if dataclasses.is_dataclass(argument) and value.keys() <= {
-                field.name for field in dataclasses.fields(argument)
-            }:
-                return _decode(argument, value)
+    if origin in (typing.Union, types.UnionType):
+        return _decode(_meant(arguments, value), value)
+    if hint is float and type(value) is int:
+        value = float(value)
+    known = hint in (bool, int, float, str, type(None))
+    if not known or type(value) is not hint or (hint is float and not math.isfinite(value)):
+        raise ValueError(f"{value!r:.60} is no {getattr(hint, '__name__', hint)}")
     return value
+
+
+def _meant(kinds: tuple[typing.Any, ...], value: object) -> typing.Any:
+    """Which of several kinds ``value`` is: of dataclasses the one that has every field."""
+    for kind in kinds:
+        if dataclasses.is_dataclass(kind):
+            fields = {field.name for field in dataclasses.fields(kind)}
+            if isinstance(value, dict) and value.keys() <= fields:
+                return kind
+        elif isinstance(value, list) == (typing.get_origin(kind) is tuple) and (
+            (value is None) == (kind is type(None))
+        ):
+            return kind
+    return kinds[0]

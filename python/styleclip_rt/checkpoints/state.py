@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
 from torch.overrides import TorchFunctionMode
 
 from styleclip_rt.checkpoints.archive import BrokenArchive
+from styleclip_rt.checkpoints.header import check_size
 from styleclip_rt.checkpoints.pickled import BrokenPickle, ForeignName, Make
 from styleclip_rt.checkpoints.torch_file import Unusable, read_legacy, read_zip
 from styleclip_rt.errors import CheckpointError
@@ -42,6 +44,21 @@ def read_torch_file(path: Path, names: Make | None = None) -> object:
         ) from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in the safetensors file ``path``, on the CPU.
+
+    Raises CheckpointError if it is missing, broken, or has numbers that PyTorch does not know.
+    """
+    check_size(path)
+    try:
+        return load_file(path)
+    except Exception as error:  # the library's Python half meets what its parser lets through
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file ({reason}); fetch or convert it again."
+        ) from error
 
 
 def described(name: str) -> str:
