@@ -54,9 +54,11 @@ class EditEngine(Protocol):
     Attributes:
         settings: those that the bundle was tuned for.
         networks: that tell its latents, and draw.
+        made_with: what else decides what an edit becomes, ready for JSON.
     """
 
     settings: EditSettings
+    made_with: dict[str, object]
 
     @property
     def networks(self) -> "Networks": ...

@@ -54,6 +54,7 @@ class ExportedEdits:
                 f"{precision}, or use engine torch."
             )
         self.networks = ExportedNetworks(folder, GRAPHS, engine, device)
+        self.made_with = self.networks.made_with
         self.settings = EditSettings.of(self.networks["edit_step"].info.settings)
 
     def known_text(self, prompts: Sequence[str]) -> list[float | None]:

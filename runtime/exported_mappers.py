@@ -42,6 +42,7 @@ class ExportedMappers:
         names = ("mapping", *self._graphs.values())
         drawing = "draft" if draft else "synthesis"
         self.networks = ExportedNetworks(folder, names, engine, device, drawing)
+        self.made_with = self.networks.made_with
         self.prompts: dict[str, tuple[str, ...]] = {}
         for name, graph in self._graphs.items():
             info = self.networks[graph].info

@@ -56,6 +56,17 @@ class ExportedNetworks:
     def __getitem__(self, name: str) -> Engine:
         return self._graphs[name]
 
+    @property
+    def made_with(self) -> dict[str, object]:
+        """Whose networks these are, and the hashes of their weights, ready for JSON."""
+        infos = {name: graph.info for name, graph in sorted(self._graphs.items())}
+        return {
+            "bundle": next(iter(infos.values())).bundle,
+            "engine": self._engine,
+            "weights": {name: info.weights for name, info in infos.items()},
+            "precision": {name: info.precision for name, info in infos.items()},
+        }
+
     def run(self, network: str, **inputs: Array) -> dict[str, Array]:
         """What a network makes of `inputs`; see `engines.Engine`."""
         return self._graphs[network](inputs)

@@ -57,9 +57,11 @@ class MapperEngine(Protocol):
     Attributes:
         networks: that tell the generator's latents.
         prompts: mapper -> the prompts that it was trained for, in order.
+        made_with: what decides what an edit becomes, ready for JSON.
     """
 
     prompts: dict[str, tuple[str, ...]]
+    made_with: dict[str, object]
 
     @property
     def networks(self) -> Latents: ...

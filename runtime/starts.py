@@ -122,7 +122,7 @@ def from_values(
     rows, dim = latents.latent_shape
     channels = sum(latents.style_channels)
     each = array.shape[1:]
-    if len(array) > 0:
+    if array.ndim > 1 and len(array) > 0:
         if each == (dim,) and space != "s":
             return [Start(w_plus, source=source) for w_plus in _in_every_row(latents, array)]
         if each == (rows, dim) or (channels and each == (channels,)):

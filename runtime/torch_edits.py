@@ -52,6 +52,11 @@ class TorchEdits:
         self.bundle, self.device = self.networks.bundle, self.networks.device
         self.precision = choose_precision(precision, self.device)
         self.settings = self.bundle.settings
+        self.made_with: dict[str, object] = {
+            "bundle": self.bundle.name,
+            "weights": self.bundle.digest,
+            "precision": self.precision,
+        }
         self._whitening: Whitening | None = None
         self.uses_graphs = self.device.type == "cuda"
         self._graphs: dict[KindOfStep, CudaGraph[StepResult]] = {}

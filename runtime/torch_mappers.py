@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle
+from styleclip_rt.bundle.download import sha256_of
 from styleclip_rt.bundle.mappers import find, load_for
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.moves import LatentMove
@@ -39,6 +40,12 @@ class TorchMappers:
         self.moves: dict[str, LatentMove] = {
             name: load_for(bundle, path, name).to(self.networks.device)
             for name, path in files.items()
+        }
+        self.made_with: dict[str, object] = {
+            "bundle": bundle.name,
+            "weights": bundle.digest,
+            "drawn at": self.resolution or self.networks.resolution,
+            "mappers": {name: sha256_of(path) for name, path in files.items()},
         }
         self.prompts = {name: move.prompts for name, move in self.moves.items()}
 

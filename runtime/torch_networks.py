@@ -20,7 +20,7 @@ from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
 from styleclip_rt.models.tokenizer import tokenize
 
-Network = TypeVar("Network", bound=nn.Module)
+Part = TypeVar("Part", bound=nn.Module)
 Array = NDArray[np.float32]
 
 
@@ -120,6 +120,6 @@ class TorchNetworks:
         """Unit text embeddings [len(prompts), D]."""
         return self.clip.encode_text(tokenize(list(prompts), self.context_length).to(self.device))
 
-    def _here(self, network: Network) -> Network:
+    def _here(self, network: Part) -> Part:
         # Where all runs on the CPU, those who share a bundle share its weights.
         return network if self.device.type == "cpu" else copy.deepcopy(network).to(self.device)

@@ -15,7 +15,6 @@ from statistics import median
 from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.files import check_writable
 from styleclip_rt.markdown import table
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.probes.face import Face
@@ -28,6 +27,7 @@ from styleclip_rt.runtime.studies.judged import (
     JudgedEdit,
     cells,
     measured,
+    same_study,
     save_csv,
 )
 
@@ -54,7 +54,7 @@ _TILE = 192
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(JudgedEdit):
+class SeedEdit(JudgedEdit):
     """One edit of a generated face.
 
     Attributes:
@@ -103,11 +103,11 @@ def _original(editor: Editor, seed: int) -> Face:
     return _originals[seed]
 
 
-def run_edit(editor: Editor, prompt: str, space: str, seed: int, folder: Path) -> Row:
+def run_edit(editor: Editor, prompt: str, space: str, seed: int, folder: Path) -> SeedEdit:
     """Make and judge one edit, unless `folder` holds it already."""
     record = folder / "row.json"
     if record.exists():
-        return Row(**json.loads(record.read_text(encoding="utf-8")))
+        return SeedEdit(**json.loads(record.read_text(encoding="utf-8")))
     started = time.perf_counter()
     result = editor.edit(prompt, seed=seed, space=space, progress=True)
     seconds = time.perf_counter() - started
@@ -120,9 +120,9 @@ def run_edit(editor: Editor, prompt: str, space: str, seed: int, folder: Path) -
     return row
 
 
-def _judged(result: EditResult, prompt: str, space: str, seed: int, seconds: float) -> Row:
+def _judged(result: EditResult, prompt: str, space: str, seed: int, seconds: float) -> SeedEdit:
     verdict = judge(prompt, result.original, result.image)
-    return Row(
+    return SeedEdit(
         **measured(verdict),
         space=space,
         seed=seed,
@@ -139,7 +139,7 @@ def run_study(
     seeds: int,
     out: Path,
     fresh_faces: bool = True,
-) -> list[Row]:
+) -> list[SeedEdit]:
     """Edit `seeds` faces with every prompt in every space.
 
     Args:
@@ -147,7 +147,8 @@ def run_study(
 
     Writes `edits.csv`, `summary.md` and `sheet-SPACE.png` (and one with loss curves) to `out`.
     """
-    check_writable(out)
+    settings = asdict(editor.settings)
+    same_study(out, {**editor.engine.made_with, "settings": settings, "fresh_faces": fresh_faces})
     rows = []
     for prompt in prompts:
         chosen = seeds_without(editor, prompt, seeds) if fresh_faces else list(range(seeds))
@@ -164,9 +165,9 @@ def _folder(out: Path, prompt: str, space: str, seed: int) -> Path:
     return out / "edits" / f"{prompt.replace(' ', '-')}-{space.replace('+', 'plus')}-{seed}"
 
 
-def write_report(rows: Sequence[Row], out: Path) -> None:
+def write_report(rows: Sequence[SeedEdit], out: Path) -> None:
     """`edits.csv`, `summary.md` and the contact sheets of a study."""
-    save_csv(rows, Row, out / "edits.csv")
+    save_csv(rows, SeedEdit, out / "edits.csv")
     (out / "summary.md").write_text(summary(rows), encoding="utf-8")
     for space in _unique(row.space for row in rows):
         here = [row for row in rows if row.space == space]
@@ -175,7 +176,7 @@ def write_report(rows: Sequence[Row], out: Path) -> None:
         save_png(_sheet(here, out, "loss"), out / f"loss-{name}.png", {})
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[SeedEdit]) -> str:
     """A Markdown table: one line a prompt and space."""
     lines = []
     for prompt, space in itertools.product(
@@ -189,7 +190,7 @@ def summary(rows: Sequence[Row]) -> str:
     return table(["prompt", "space", *COLUMNS, "steps to 90 %", "seconds"], lines)
 
 
-def _sheet(rows: Sequence[Row], out: Path, picture: str) -> Image.Image:
+def _sheet(rows: Sequence[SeedEdit], out: Path, picture: str) -> Image.Image:
     """One line a prompt, one column a face: the original above what `picture` names."""
     prompts = _unique(row.prompt for row in rows)
     lines: list[list[Image.Image]] = []

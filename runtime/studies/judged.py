@@ -1,12 +1,15 @@
 """Edits judged by the probes: a row each, and what many rows say together."""
 
 import csv
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import check_writable, replacing
 from styleclip_rt.probes.judge import Judgement
 
 COLUMNS = ("faces", "success", "same person", "identity cosine median (min)", "colour elsewhere")
@@ -32,6 +35,36 @@ class JudgedEdit:
     same_person: bool
     colour_elsewhere: float
     seconds: float
+
+
+def same_study(folder: Path, made_with: Mapping[str, object]) -> None:
+    """Note in `folder` what its edits are made with, or be sure that they are made with the same: a
+    study that goes on takes the rows that are there.
+
+    Raises:
+        StyleClipError: the rows are of another study, or the folder cannot be written.
+    """
+    path, wanted = folder / "study.json", json.loads(json.dumps(made_with))
+    check_writable(folder)
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = None
+    else:
+        found = None if (folder / "edits").is_dir() else {}
+    if not isinstance(found, dict):
+        raise StyleClipError(
+            f"{folder} does not say what its edits were made with: choose another folder with "
+            "--out, or delete this one."
+        )
+    if other := [name for name in wanted if found.get(name, wanted[name]) != wanted[name]]:
+        raise StyleClipError(
+            f"{folder} holds edits that were made otherwise (other {', '.join(other)}): choose "
+            "another folder with --out, or delete this one."
+        )
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(found | wanted, indent=2) + "\n", encoding="utf-8")
 
 
 def measured(verdict: Judgement) -> dict[str, Any]:

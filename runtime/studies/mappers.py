@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from styleclip_rt.files import check_writable
 from styleclip_rt.markdown import table
 from styleclip_rt.pictures import contact_sheet, save_png, to_pil
 from styleclip_rt.probes.face import Face
@@ -22,11 +21,13 @@ from styleclip_rt.probes.judge import has_look, judge
 from styleclip_rt.probes.regions import Regions
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
+from styleclip_rt.runtime.results import folder_names
 from styleclip_rt.runtime.studies.judged import (
     COLUMNS,
     JudgedEdit,
     cells,
     measured,
+    same_study,
     save_csv,
 )
 from styleclip_rt.training.latent_dataset import LatentDataset
@@ -36,7 +37,7 @@ _PICTURE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(JudgedEdit):
+class ValidationEdit(JudgedEdit):
     """One edit of a validation face.
 
     Attributes:
@@ -75,16 +76,23 @@ class MapperStudy:
         strength: float = 1.0,
         editor: Editor | None = None,
     ) -> None:
-        check_writable(out)
+        self.data = LatentDataset(latents, "val")
+        study: dict[str, object] = {
+            **runtime.engine.made_with,
+            "strength": strength,
+            "latents": asdict(self.data.index),
+        }
+        if editor is not None:
+            study |= {"editor": editor.engine.made_with, "settings": asdict(editor.settings)}
+        same_study(out, study)
         self.runtime, self.editor, self.out = runtime, editor, out
         self.faces, self.strength = faces, strength
-        self.data = LatentDataset(latents, "val")
         self.methods = ("mapper",) if editor is None else ("mapper", "optimiser")
 
-    def run(self) -> list[Row]:
+    def run(self) -> list[ValidationEdit]:
         """Make what is missing; writes `edits.csv`, `summary.md` and `sheet.png`."""
         moves = self._moves()
-        made: dict[Move, list[Row]] = {move: [] for move in moves}
+        made: dict[Move, list[ValidationEdit]] = {move: [] for move in moves}
         enough = self.faces * len(self.methods)
         with tqdm(total=len(moves) * enough, desc="editing", unit="edit") as bar:
             for face in range(len(self.data)):
@@ -102,7 +110,7 @@ class MapperStudy:
                         made[move].append(self._row(move, face, method, original))
                         bar.update()
         rows = [row for move in moves for row in made[move]]
-        save_csv(rows, Row, self.out / "edits.csv")
+        save_csv(rows, ValidationEdit, self.out / "edits.csv")
         (self.out / "summary.md").write_text(summary(rows), encoding="utf-8")
         save_png(self.sheet(), self.out / "sheet.png", {})
         return rows
@@ -127,11 +135,12 @@ class MapperStudy:
     def _w_plus(self, face: int) -> torch.Tensor:
         return self.data.w([face])[:, None].repeat(1, self.runtime.latent_shape[0], 1)
 
-    def _row(self, move: Move, face: int, method: str, original: Regions) -> Row:
-        folder = self.out / "edits" / move.prompt.replace(" ", "-")
-        record = folder / f"{face}-{method}.json"
+    def _row(self, move: Move, face: int, method: str, original: Regions) -> ValidationEdit:
+        (name,) = folder_names([(move.prompt, move.mapper if method == "mapper" else method)])
+        folder = self.out / "edits" / name
+        record = folder / f"{face}.json"
         if record.exists():
-            return Row(**json.loads(record.read_text(encoding="utf-8")))
+            return ValidationEdit(**json.loads(record.read_text(encoding="utf-8")))
         folder.mkdir(parents=True, exist_ok=True)
         w_plus = self._w_plus(face)
         started = time.perf_counter()
@@ -143,7 +152,7 @@ class MapperStudy:
             picture = self.editor.edit(move.prompt, latent=w_plus).image
         seconds = time.perf_counter() - started
         verdict = judge(move.prompt, original, picture)
-        row = Row(
+        row = ValidationEdit(
             **measured(verdict),
             face=face,
             method=method,
@@ -156,7 +165,7 @@ class MapperStudy:
         return row
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[ValidationEdit]) -> str:
     """A Markdown table: one line a prompt and method."""
     lines = []
     for prompt, method in dict.fromkeys((row.prompt, row.method) for row in rows):

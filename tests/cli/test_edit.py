@@ -1,5 +1,7 @@
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -133,3 +135,44 @@ def test_info_names_versions(
     told = capsys.readouterr().out
     assert torch.__version__ in told
     assert "engine torchscript: yes" in told
+
+
+def test_prompts_that_look_alike_as_folders_lose_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    long = "red hair, " * 8
+    prompts = ["red hair", "red-hair!", long + "old", long + "red", "red hair"]
+    arguments = ["edit", *prompts, "--anyway", "--seed", "1", "--steps", "1", "--out"]
+    assert run(monkeypatch, *arguments, str(tmp_path / "o")) == 0
+    told = [json.loads((p / "edit.json").read_text()) for p in (tmp_path / "o").iterdir()]
+    assert sorted(each["prompt"] for each in told) == sorted(set(prompts))
+
+
+def test_words_that_clip_has_never_seen_ask_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    for prompt in ("angry", "红色头发", "surprised?!"):
+        assert run(monkeypatch, "edit", "red hair", prompt, "--out", str(out)) == 2
+        assert "repeat it with --anyway" in capsys.readouterr().err
+        assert list(out.iterdir()) == []
+    assert run(monkeypatch, "edit", "angry", "--anyway", "--steps", "1", "--out", str(out)) == 0
+    assert "has seen 0% of the prompt's words" in capsys.readouterr().err
+
+
+def test_a_prompt_that_is_cut_is_told_where(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "red " * 74 + "old hair and more"
+    assert run(monkeypatch, "edit", prompt, "--steps", "1", "--out", str(tmp_path / "o")) == 0
+    told = capsys.readouterr().err
+    assert "as far as" in told and "red old'; the rest is cut off" in told
+    assert run(monkeypatch, "edit", "red " * 75, "--steps", "1", "--out", str(tmp_path / "o")) == 0
+    assert "cut off" not in capsys.readouterr().err
+
+
+def test_every_latent_of_a_file_is_edited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    np.save(tmp_path / "l.npy", np.zeros((3, 11, 16), np.float64))
+    arguments = ["edit", "old", "--steps", "1", "--latent", str(tmp_path / "l.npy"), "--out"]
+    assert run(monkeypatch, *arguments, str(tmp_path / "o")) == 0
+    assert {p.name for p in (tmp_path / "o").iterdir()} == {"old-face1", "old-face2", "old-face3"}

@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 
 from styleclip_rt.editing.schedule import learning_rate_factor
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.pictures import to_pil
+from styleclip_rt.runtime import editor as editor_module
 from styleclip_rt.runtime.editor import Editor
 from tests.tiny import tiny_bundle
 
@@ -156,3 +158,32 @@ def test_schedule_ramps_up_and_down() -> None:
     assert factors[4:75] == pytest.approx([1.0] * 71)
     assert factors[75:] == sorted(factors[75:], reverse=True)
     assert factors[-1] < 0.01
+
+
+def test_a_loss_that_is_no_number_stops_the_edit() -> None:
+    bundle = tiny_bundle()
+    with torch.no_grad():
+        for parameter in bundle.clip.parameters():
+            parameter.fill_(float("nan"))
+    editor = Editor(bundle, device="cpu", precision="fp32")
+    with pytest.raises(StyleClipError, match=r"no longer a finite number at step 1"):
+        editor.edit("red hair", seed=1)
+
+
+def test_a_picture_that_is_no_picture_is_no_success() -> None:
+    bundle = tiny_bundle()
+    editor = Editor(bundle, device="cpu", precision="fp32")
+    with pytest.raises(StyleClipError, match="values that are no numbers"):
+        to_pil(editor.engine.networks.draw(torch.full((1, 11, 16), float("nan")))[0])
+
+
+def test_the_second_batch_is_not_begun_after_ctrl_c(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editor_module, "faces_at_once", lambda draft: 1)
+
+    def stop(step: int, _: torch.Tensor) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    results = editor.edit_many(["red hair", "old"], seeds=[1, 2], on_step=stop)
+    assert [(result.prompt, result.interrupted) for result in results] == [("red hair", True)]

@@ -1,7 +1,9 @@
 """The networks of a bundle, and what is known of looks in its latents."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -46,6 +48,23 @@ class Bundle:
     def draft_resolution(self) -> int:
         """Pixels a side of what edits are made on; 0 where that is the full size."""
         return fitting_draft(self.generator, self.manifest.settings.draft)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all weights, in hexadecimal."""
+        digest = hashlib.sha256()
+        parts = (
+            self.generator,
+            self.clip,
+            self.identity,
+            self.region_prior,
+            self.look_directions,
+        )
+        for number, part in enumerate(parts):
+            for name, value in () if part is None else sorted(part.state_dict().items()):
+                digest.update(f"{number} {name} {value.dtype} {list(value.shape)}".encode())
+                digest.update(value.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def known_text(self, prompts: Sequence[str]) -> list[float | None]:
         """How many of each prompt's words CLIP saw in training, 0 to 1; None if unrecorded."""

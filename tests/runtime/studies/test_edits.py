@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.studies import edits as study
 from tests.tiny import tiny_bundle
@@ -30,7 +31,7 @@ def test_a_study_leaves_a_table_and_pictures_and_continues(
     monkeypatch.setattr(study, "judge", judge)
     editor = Editor(tiny_bundle(steps=1), device="cpu", precision="fp32")
 
-    def rows() -> list[study.Row]:
+    def rows() -> list[study.SeedEdit]:
         prompts, spaces = ["old", "red hair"], ["w", "w+"]
         return study.run_study(editor, prompts, spaces, 2, tmp_path, fresh_faces=False)
 
@@ -48,3 +49,6 @@ def test_a_study_leaves_a_table_and_pictures_and_continues(
     assert (tmp_path / "sheet-wplus.png").is_file()
     assert rows() == first
     assert len(calls) == 8
+    other = Editor(tiny_bundle(steps=2), device="cpu", precision="fp32")
+    with pytest.raises(StyleClipError, match=r"made otherwise \(other settings\)"):
+        study.run_study(other, ["old"], ["w"], 1, tmp_path, fresh_faces=False)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from styleclip_rt.checkpoints import native
+from styleclip_rt.errors import StyleClipError
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.mapper import MapperRuntime
 from styleclip_rt.runtime.studies import mappers as mapper_study
@@ -52,7 +53,7 @@ def test_compares_the_same_faces_and_continues(judged: list[str], tmp_path: Path
     runtime = MapperRuntime(bundle, {"hair": tmp_path / "hair.safetensors"})
     editor = Editor(bundle, device="cpu", precision="fp32")
 
-    def rows() -> list[mapper_study.Row]:
+    def rows() -> list[mapper_study.ValidationEdit]:
         return MapperStudy(runtime, tmp_path / "latents", 2, tmp_path / "out", editor=editor).run()
 
     first = rows()
@@ -67,3 +68,28 @@ def test_compares_the_same_faces_and_continues(judged: list[str], tmp_path: Path
     edits = len(judged)
     assert rows() == first
     assert len(judged) == edits
+
+
+def test_a_folder_keeps_the_edits_of_one_study(judged: list[str], tmp_path: Path) -> None:
+    bundle = tiny_bundle(steps=1)
+    generate(bundle, tmp_path / "latents", train=1, val=4)
+    native.save(prompt_mapper(), tmp_path / "hair.safetensors")
+
+    def study(strength: float = 1.0, editor: Editor | None = None) -> MapperStudy:
+        runtime = MapperRuntime(bundle, {"hair": tmp_path / "hair.safetensors"})
+        return MapperStudy(runtime, tmp_path / "latents", 1, tmp_path / "out", strength, editor)
+
+    study().run()
+    study(editor=Editor(bundle, device="cpu", precision="fp32"))
+    with pytest.raises(StyleClipError, match=r"made otherwise \(other strength\)"):
+        study(strength=0.5)
+    with pytest.raises(StyleClipError, match=r"made otherwise \(other settings\)"):
+        study(editor=Editor(tiny_bundle(steps=2), device="cpu", precision="fp32"))
+    other = prompt_mapper()
+    other.directions.data.add_(1)
+    native.save(other, tmp_path / "hair.safetensors")
+    with pytest.raises(StyleClipError, match=r"made otherwise \(other mappers\)"):
+        study()
+    (tmp_path / "out" / "study.json").unlink()
+    with pytest.raises(StyleClipError, match="does not say what its edits were made with"):
+        study()
