@@ -8,7 +8,7 @@ import numpy as np
 from styleclip_rt.engines import Array
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.runtime.exported_networks import ExportedNetworks
-from styleclip_rt.runtime.mapper import CheckedMove, another_clip
+from styleclip_rt.runtime.moves import CheckedMove, another_clip
 
 SAME_MOVE = 0.05
 """How far, as a share of its length, a move by number may be from the same move by text."""

@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime.mapper import TRUNCATION_PSI, MapperRuntime, Move
+from styleclip_rt.runtime.mapper import MapperRuntime, Move
+from styleclip_rt.runtime.moves import TRUNCATION_PSI
 from styleclip_rt.runtime.starts import from_bytes, from_seeds
 
 Value = TypeVar("Value")

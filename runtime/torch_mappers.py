@@ -14,7 +14,7 @@ from styleclip_rt.bundle.download import sha256_of
 from styleclip_rt.bundle.mappers import find, load_for
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.moves import LatentMove
-from styleclip_rt.runtime.mapper import CheckedMove, another_clip
+from styleclip_rt.runtime.moves import CheckedMove, another_clip
 from styleclip_rt.runtime.torch_networks import TorchNetworks
 
 SAME_TEXT = 0.999

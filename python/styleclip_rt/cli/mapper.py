@@ -210,7 +210,8 @@ def apply(
     """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once."""
     # Nothing here imports torch, so that an engine can do without.
     from styleclip_rt.files import check_writable
-    from styleclip_rt.runtime.mapper import TRUNCATION_PSI, MapperRuntime, Move
+    from styleclip_rt.runtime.mapper import MapperRuntime, Move
+    from styleclip_rt.runtime.moves import TRUNCATION_PSI
     from styleclip_rt.runtime.results import save_mapped
 
     check_one_start(seeds, latent, mean)
