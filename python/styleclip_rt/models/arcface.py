@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from styleclip_rt import ops
-from styleclip_rt.models.face_crop import FFHQ_FACE, FaceCrop, crop_face
+from styleclip_rt.models.face_crop import FFHQ_FACE, FaceCrop, check_crop, crop_face
 from styleclip_rt.models.linear import unit_vectors
 
 
@@ -33,6 +33,9 @@ class ArcFaceConfig:
     def __post_init__(self) -> None:
         if not self.widths or len(self.widths) != len(self.units):
             raise ValueError("widths and units need one entry for each stage")
+        if min(*self.widths, *self.units, self.reduction, self.embed_dim, self.input_size) < 1:
+            raise ValueError("ArcFace's sizes must be positive")
+        check_crop(self.crop)
         if self.input_size % 2 ** len(self.widths):
             raise ValueError(f"{self.input_size} px cannot be halved {len(self.widths)} times")
         if self.squeeze_excite and min(self.widths) < self.reduction:

@@ -21,6 +21,7 @@ from styleclip_rt.ops.area_resample import area_resample
 
 VOCABULARY_SIZE = 49408
 CONTEXT_LENGTH = 77
+LARGEST_IMAGE = 1024
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class VisionTransformerConfig:
     layers: int = 12
     heads: int = 12
     activation: str = "quick_gelu"
+
+    def __post_init__(self) -> None:
+        if min(self.patch_size, self.width, self.layers, self.heads) < 1:
+            raise ValueError("a vision transformer's sizes must be positive")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class ConvTowerConfig:
     def __post_init__(self) -> None:
         if not self.widths or len(self.widths) != len(self.depths):
             raise ValueError("widths and depths need one entry for each stage")
+        if min(*self.widths, *self.depths, self.stem_stride, self.mlp_ratio) < 1:
+            raise ValueError("a convolutional tower's sizes must be positive")
+        if self.kernel_size < 1 or self.kernel_size % 2 == 0:
+            raise ValueError("the kernel of a convolutional tower must be odd")
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,13 @@ class TextConfig:
     context_length: int = CONTEXT_LENGTH
     embedding_rank: int | None = None
 
+    def __post_init__(self) -> None:
+        sizes = (self.width, self.layers, self.heads, self.vocabulary_size, self.context_length)
+        if min(*sizes, 1 if self.embedding_rank is None else self.embedding_rank) < 1:
+            raise ValueError("a text transformer's sizes must be positive")
+        if self.context_length < 3:
+            raise ValueError("a context has to hold two marks and a word")
+
 
 @dataclass(frozen=True)
 class CLIPConfig:
@@ -78,6 +94,21 @@ class CLIPConfig:
     logit_bias: bool = False
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+    def __post_init__(self) -> None:
+        if self.embed_dim < 1 or not 1 <= self.image_resolution <= LARGEST_IMAGE:
+            raise ValueError(f"a CLIP's images have 1 to {LARGEST_IMAGE} px a side")
+        if not all(abs(mean) < 1e6 for mean in self.mean) or not all(
+            1e-6 < std < 1e6 for std in self.std
+        ):
+            raise ValueError("pixel statistics must be finite, and deviations positive")
+        tower = self.vision
+        if isinstance(tower, ConvTowerConfig):
+            smallest = tower.stem_stride * 2 ** (len(tower.widths) - 1)
+            if self.image_resolution < smallest:
+                raise ValueError(
+                    f"{self.image_resolution} px are too few for {smallest} px strides"
+                )
 
 
 VIT_B_32 = CLIPConfig()

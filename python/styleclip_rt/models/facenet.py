@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from styleclip_rt.models.face_crop import FFHQ_FACE, FaceCrop, crop_face
+from styleclip_rt.models.face_crop import FFHQ_FACE, FaceCrop, check_crop, crop_face
 from styleclip_rt.models.linear import Linear, unit_vectors
 
 _Size = int | tuple[int, int]
@@ -25,6 +25,11 @@ class InceptionResnetV1Config:
     embed_dim: int = 512
     input_size: int = 160
     crop: FaceCrop = FFHQ_FACE
+
+    def __post_init__(self) -> None:
+        if self.embed_dim < 1 or not 75 <= self.input_size <= 1024:
+            raise ValueError("Inception-ResNet-v1 needs faces of 75 to 1024 px")
+        check_crop(self.crop)
 
 
 class ConvNormReLU(nn.Module):

@@ -60,6 +60,12 @@ class LevelsMapperConfig:
     groups: tuple[str, ...] = ("coarse", "middle", "fine")
     latent_dim: int = 512
 
+    def __post_init__(self) -> None:
+        if min(self.group_sizes) < 0 or sum(self.group_sizes) < 1 or self.latent_dim < 1:
+            raise ValueError("a mapper's groups of rows and its latents cannot be empty")
+        if not self.groups or not set(self.groups) <= {"coarse", "middle", "fine"}:
+            raise ValueError("a mapper's groups are some of coarse, middle and fine")
+
 
 class LevelsMapper(nn.Module):
     """StyleCLIP's mapper: one network for each group of rows of w+, each optional."""
@@ -102,6 +108,12 @@ class StyleSpaceMapperConfig:
 
     channels: tuple[int, ...]
     moved: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.channels or min(self.channels) < 1:
+            raise ValueError("every style needs a channel")
+        if not self.moved or not all(0 <= i < len(self.channels) for i in self.moved):
+            raise ValueError(f"a mapper can move the styles 0 to {len(self.channels) - 1}")
 
 
 class StyleSpaceMapper(nn.Module):
@@ -157,6 +169,18 @@ class PromptMapperConfig:
     hidden: int = 128
     rank: int = 16
     readings: int = 0
+
+    def __post_init__(self) -> None:
+        rows = self.rows
+        if not rows or not all(0 <= row < self.n_latent for row in rows):
+            raise ValueError(f"a mapper can move the rows 0 to {self.n_latent - 1}")
+        if len(set(rows)) != len(rows):
+            raise ValueError("a mapper moves each row once")
+        if not self.prompts or not all(self.prompts) or len(set(self.prompts)) != len(self.prompts):
+            raise ValueError("a mapper's prompts differ, and none is empty")
+        sizes = (self.text_dim, self.latent_dim, self.face_dim, self.hidden, self.rank)
+        if min(sizes) < 1 or self.readings < 0:
+            raise ValueError("a mapper's sizes must be positive")
 
 
 class PromptMapper(nn.Module):

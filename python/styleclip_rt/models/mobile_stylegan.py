@@ -38,6 +38,16 @@ class MobileStyleGANConfig:
     draft_resolutions: tuple[int, ...] = ()
     draft_channels: int = 64
 
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.channels) <= 8 or any(c < 1 or c % 4 for c in self.channels[:-1]):
+            raise ValueError("MobileStyleGAN needs 2 to 8 channel counts, whole multiples of 4")
+        if min(self.channels[-1], self.latent_dim, self.mapping_layers, self.draft_channels) < 1:
+            raise ValueError("MobileStyleGAN's widths and layers must be positive")
+        sizes = [8 * 2**i for i in range(len(self.channels) - 2)]
+        drawn = self.draft_resolutions
+        if not set(drawn) <= set(sizes) or list(drawn) != sorted(set(drawn), reverse=True):
+            raise ValueError(f"draft resolutions must be some of {sizes}, the largest first")
+
 
 def _scale(x: Tensor, style: Tensor) -> Tensor:
     return x * style[:, :, None, None]
