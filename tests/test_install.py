@@ -55,6 +55,16 @@ def build_wheel(folder, **environment):
     return wheel, result.stdout + result.stderr
 
 
+def modules():
+    """Where every module of the sources is to lie in a wheel."""
+    roots = {"python": "", "runtime": "styleclip_rt/runtime/", "export": "styleclip_rt/export/"}
+    return {
+        f"{place}{path.relative_to(ROOT / root).as_posix()}"
+        for root, place in roots.items()
+        for path in (ROOT / root).rglob("*.py")
+    }
+
+
 def test_package_and_its_second_root_import_from_anywhere():
     shown = python("import styleclip_rt.runtime as r, styleclip_rt as s; print(r.__name__)")
     assert shown.stdout.strip() == "styleclip_rt.runtime"
@@ -90,6 +100,7 @@ def test_wheel_without_a_compiler_is_pure_and_says_so_once(tmp_path):
         archive.extractall(tmp_path / "installed")
     assert "styleclip_rt/py.typed" in names
     assert "styleclip_rt/runtime/__init__.py" in names
+    assert modules() <= set(names)
     assert not [name for name in names if "recipes" in name]
     assert not [name for name in names if name.endswith(".so")]
 

@@ -1,0 +1,1 @@
+"""What one step of an edit is: latent spaces, views, losses, and the step itself."""

@@ -1,0 +1,1 @@
+"""Many edits, judged by independent probes."""
