@@ -110,6 +110,21 @@ def test_edits_of_one_kind_are_the_same_through_one_graph(
     assert [graph.replays for graph in graphs] == [5 + 5]
 
 
+def test_faces_of_other_kinds_share_a_graph(graphs: list[StandInGraph]) -> None:
+    editor = Editor(tiny_bundle(), device="cpu", precision="fp32")
+    latent = editor.edit("red hair", seed=4).latent
+    expected = editor.edit("old", latent=latent)
+    editor.engine.uses_graphs = True
+    editor.edit("red hair", seed=3)
+    found = editor.edit("old", latent=latent)
+    editor.edit("red hair", seed=5)
+    assert torch.equal(found.latent, expected.latent)
+    assert [graph.replays for graph in graphs] == [1 + 3 + 3]
+    styles = editor.edit("red hair", seed=3, space="s").latent
+    editor.edit("old", latent=styles, space="s")
+    editor.edit("old", seed=3, space="s")
+
+
 def test_graphs_of_other_kinds_take_turns(graphs: list[StandInGraph]) -> None:
     editor = Editor(tiny_bundle(), device="cpu", precision="fp32")
     editor.engine.uses_graphs = True

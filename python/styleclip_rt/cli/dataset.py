@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from styleclip_rt.cli.options import bundle_option
+
 _folder = click.Path(path_type=Path, file_okay=False)
-_bundle = click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
 
 
 @click.group()
@@ -19,7 +20,7 @@ def dataset() -> None:
 @click.option("--val", type=click.IntRange(1), default=500, show_default=True)
 @click.option("--seed", type=int, default=1_000_000, show_default=True, help="Of the first face.")
 @click.option("--psi", type=float, default=0.7, show_default=True, help="Truncation of w.")
-@_bundle
+@bundle_option
 def generate_command(
     out: Path, train: int, val: int, seed: int, psi: float, bundle_name: str
 ) -> None:

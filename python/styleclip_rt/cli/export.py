@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from styleclip_rt.cli.options import bundle_option
 from styleclip_rt.errors import ExportError
 from styleclip_rt.folders import exports_folder
 
@@ -21,7 +22,7 @@ def export() -> None:
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True),
+        bundle_option,
         click.option("--network", "names", multiple=True, help="Only these; repeatable."),
         click.option("--mapper", default="", help="Export this mapper: a shipped one, or a file."),
         click.option("--precision", default="fp32", show_default=True, help="fp32 or fp16."),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from styleclip_rt.cli.options import (
+    bundle_option,
     check_one_start,
     device_option,
     engine_options,
+    precision_option,
     start_options,
     starts,
 )
@@ -19,11 +21,7 @@ if TYPE_CHECKING:
     from styleclip_rt.training.mapper import MapperTrainer, Painter
 
 _folder = click.Path(path_type=Path, file_okay=False)
-_bundle = click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
 _latents = click.option("--latents", type=_folder, default=Path("out/latents"), show_default=True)
-_precision = click.option(
-    "--precision", default="auto", show_default=True, help="auto, fp32, bf16."
-)
 
 
 @click.group()
@@ -39,8 +37,7 @@ def list_command() -> None:
 
     for name, path in shipped().items():
         network, origin = mapper_file.load(path)
-        prompts = ", ".join(getattr(network.config, "prompts", ()))
-        click.echo(f"{name}  (bundle {origin.bundle})\n    {prompts}")
+        click.echo(f"{name}  (bundle {origin.bundle})\n    {', '.join(network.prompts)}")
 
 
 @mapper.command()
@@ -63,8 +60,8 @@ def list_command() -> None:
 @click.option("--save-every", type=int, help="Steps between checkpoints.")
 @click.option("--patience", type=int, help="Stop after so many validations without improvement.")
 @click.option("--seed", type=int)
-@_precision
-@_bundle
+@precision_option
+@bundle_option
 def train(**options: Any) -> None:
     """Train a mapper; run it again to go on after an interruption.
 
@@ -158,12 +155,11 @@ def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> No
     from styleclip_rt.models.mapper import PromptMapper
 
     network, origin = mapper_file.load(find(name))
-    known = network.config.prompts if isinstance(network, PromptMapper) else ()
     wanted = prompt_list(prompts)
-    if unknown := [prompt for prompt in wanted if prompt not in known]:
+    if unknown := [prompt for prompt in wanted if prompt not in network.prompts]:
         raise StyleClipError(
             f"the mapper {name!r} was not trained for the prompt {unknown[0]!r}: "
-            f"choose from {', '.join(known) or 'none'}."
+            f"choose from {', '.join(network.prompts) or 'none'}."
         )
     if len(strengths) == 1:
         strengths *= len(wanted)
@@ -191,7 +187,7 @@ def prompt_list(text: str) -> tuple[str, ...]:
 @click.option("--out", type=_folder, default=Path("out"), show_default=True)
 @engine_options
 @device_option
-@_bundle
+@bundle_option
 def apply(
     mappers: tuple[str, ...],
     prompts: tuple[str, ...],
@@ -245,7 +241,8 @@ def apply(
 @click.option("--strength", type=float, default=1.0, show_default=True)
 @click.option("--optimiser", is_flag=True, help="Make the same edits with `styleclip edit` too.")
 @click.option("--out", type=_folder, default=Path("out/mapper-study"), show_default=True)
-@_bundle
+@device_option
+@bundle_option
 def evaluate(
     mappers: tuple[str, ...],
     latents: Path,
@@ -253,6 +250,7 @@ def evaluate(
     strength: float,
     optimiser: bool,
     out: Path,
+    device: str,
     bundle_name: str,
 ) -> None:
     """Judge the edits of validation faces with independent probes (extra: probes)."""
@@ -262,7 +260,7 @@ def evaluate(
     from styleclip_rt.runtime.studies.mappers import MapperStudy, summary
 
     bundle = load_bundle(bundle_name)
-    runtime = MapperRuntime(bundle, mappers)
-    editor = Editor(bundle, device="cpu") if optimiser else None
+    runtime = MapperRuntime(bundle, mappers, device)
+    editor = Editor(bundle, device) if optimiser else None
     rows = MapperStudy(runtime, latents, faces, out, strength, editor).run()
     click.echo(summary(rows))

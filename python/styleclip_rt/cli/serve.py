@@ -4,20 +4,22 @@ from pathlib import Path
 
 import click
 
+from styleclip_rt.cli.options import bundle_option, device_option, engine_options
 from styleclip_rt.errors import StyleClipError
 
 
 @click.command()
 @click.argument("mappers", nargs=-1, metavar="[MAPPER]...")
-@click.option("--bundle", "bundle_name", default="ffhq-mobile", show_default=True)
+@bundle_option
+@device_option
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
-@click.option("--engine", default="torch", show_default=True, help="See styleclip info.")
-@click.option("--exports", type=click.Path(path_type=Path), help="Folder of the exported files.")
+@engine_options
 @click.option("--draft", is_flag=True, help="Draw smaller images, for previews.")
 def serve(
     mappers: tuple[str, ...],
     bundle_name: str,
+    device: str,
     host: str,
     port: int,
     engine: str,
@@ -41,7 +43,7 @@ def serve(
         if not mappers:
             raise StyleClipError(f"say which mappers engine {engine} is to serve.")
         # Nothing here imports torch.
-        runtime = MapperRuntime(bundle_name, mappers, engine=engine, exports=exports, draft=draft)
+        runtime = MapperRuntime(bundle_name, mappers, device, engine, exports, draft)
         uvicorn.run(create_app(runtime), host=host, port=port)
         return
     from styleclip_rt.bundle import load_bundle
@@ -51,6 +53,10 @@ def serve(
     refused = {}
     if mappers:
         files = {Path(name).stem: find(name) for name in mappers}
+        if len(files) < len(mappers):
+            raise StyleClipError(
+                "two of the mappers have the same name, by which requests call them: rename a file."
+            )
     else:
         files = shipped()
         for name, path in shipped().items():
@@ -59,5 +65,5 @@ def serve(
             except StyleClipError as error:
                 refused[name] = str(error)
                 del files[name]
-    app = create_app(MapperRuntime(bundle, files, draft=draft), refused)
+    app = create_app(MapperRuntime(bundle, files, device, draft=draft), refused)
     uvicorn.run(app, host=host, port=port)
