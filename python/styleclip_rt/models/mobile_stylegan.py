@@ -43,6 +43,10 @@ class MobileStyleGANConfig:
             raise ValueError("MobileStyleGAN needs 2 to 8 channel counts, whole multiples of 4")
         if min(self.channels[-1], self.latent_dim, self.mapping_layers, self.draft_channels) < 1:
             raise ValueError("MobileStyleGAN's widths and layers must be positive")
+        if self.latent_dim > 1024 or self.mapping_layers > 64:
+            raise ValueError(
+                "MobileStyleGAN's latents have up to 1024 numbers, mapped by 64 layers"
+            )
         sizes = [8 * 2**i for i in range(len(self.channels) - 2)]
         drawn = self.draft_resolutions
         if not set(drawn) <= set(sizes) or list(drawn) != sorted(set(drawn), reverse=True):

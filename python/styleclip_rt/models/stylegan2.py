@@ -41,6 +41,8 @@ class StyleGAN2Config:
             raise ValueError("StyleGAN2 needs a resolution from 8 to 1024: 2 to 9 channel counts")
         if min(*self.channels, self.latent_dim, self.n_mlp) < 1:
             raise ValueError("StyleGAN2's channels, latent_dim and n_mlp must be positive")
+        if self.latent_dim > 1024 or self.n_mlp > 64:
+            raise ValueError("StyleGAN2's latents have at most 1024 numbers and 64 layers")
         if self.clamp is not None and not self.clamp > 0:
             raise ValueError("StyleGAN2's clamp must be positive")
 
