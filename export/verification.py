@@ -157,13 +157,13 @@ def verify(network: Network, path: Path, device: str = "cpu", name: Path | None 
     Raises:
         ExportError: the file is broken, or was made of another network or of other weights.
     """
-    engine = engines.load(path, device)
-    info = engine.info
+    info = engines.read_info(path)
     if (info.network, info.weights) != (network.name, network.weights):
         raise ExportError(
             f"{path} holds {info.network} of {info.bundle!r} with other weights than the "
             f"{network.name} that it is compared with: export it again from this bundle."
         )
+    engine = engines.load(path, device)
     random = torch.Generator().manual_seed(int(time.time()))
     worst: dict[str, ComparedOutput] = {}
     for count in _BATCHES:

@@ -134,7 +134,7 @@ def verify(files: tuple[Path, ...], bundle_name: str | None, mapper: str, device
     bundles: dict[str, Bundle] = {}
     reports = []
     for path in files:
-        info = engines.load(path, device).info
+        info = engines.read_info(path)
         name = bundle_name or info.bundle
         if name not in bundles:
             bundles[name] = load_bundle(name)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from styleclip_rt.engines import metadata
 from styleclip_rt.engines.export_info import ExportInfo
 from styleclip_rt.errors import ExportError
 
@@ -48,8 +49,19 @@ KINDS = {
 }
 
 
+def read_info(path: str | os.PathLike[str]) -> ExportInfo:
+    """What an exported file says of itself. Nothing of it is run, nor is its engine needed.
+
+    Raises:
+        ExportError: no such file, a broken one, or none of this package's.
+    """
+    _kind_of(Path(path))
+    return metadata.read_info(Path(path))
+
+
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Engine:
-    """Load an exported file with the engine that its suffix names.
+    """Load an exported file with the engine that its suffix names, if it says that it is this
+    package's. Loading runs what the file holds (docs/EXPORT.md says what that trusts).
 
     Args:
         path: made by ``styleclip export``.
@@ -59,16 +71,21 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Engine:
         ExportError: no such file, a broken one, or its engine is not installed here.
     """
     path = Path(path)
+    name = _kind_of(path)
+    missing = why_missing(name)
+    if missing:
+        raise ExportError(f"{path.name} needs the engine {name}: {missing}.")
+    module = importlib.import_module(f"{__name__}.{KINDS[name].module}")
+    engine: Callable[..., Engine] = getattr(module, KINDS[name].engine)
+    return engine(path, device)
+
+
+def _kind_of(path: Path) -> str:
     if not path.is_file():
         raise ExportError(f"{path} is not a file: make it with 'styleclip export'.")
     for name, kind in KINDS.items():
         if kind.suffix == path.suffix:
-            missing = why_missing(name)
-            if missing:
-                raise ExportError(f"{path.name} needs the engine {name}: {missing}.")
-            module = importlib.import_module(f"{__name__}.{kind.module}")
-            engine: Callable[..., Engine] = getattr(module, kind.engine)
-            return engine(path, device)
+            return name
     known = ", ".join(kind.suffix for kind in KINDS.values())
     raise ExportError(f"{path} has no suffix of an exported file: choose one of {known}.")
 

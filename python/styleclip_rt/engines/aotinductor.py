@@ -9,6 +9,7 @@ import torch
 
 from styleclip_rt.engines import Array, checked
 from styleclip_rt.engines.export_info import KEY, ExportInfo
+from styleclip_rt.engines.metadata import aotinductor_metadata
 from styleclip_rt.errors import ExportError
 from styleclip_rt.ops import _library
 
@@ -22,11 +23,21 @@ class AotInductorEngine:
     """Runs an archive of AOTInductor.
 
     Raises:
-        ExportError: the file is broken, was compiled for another device, or needs compiled ops that
-            are not here or of another version.
+        ExportError: the file is broken or not this package's, was compiled for another device, or
+            needs compiled ops that are not here or of another version.
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
+        known = aotinductor_metadata(path)
+        self.info = ExportInfo.from_json(known.get(KEY), path)
+        if self.info.flavour == "fused":
+            _library.check_version(self.info.version, path)
+        compiled_for = known.get("AOTI_DEVICE_KEY", "another device")
+        if compiled_for != device:
+            raise ExportError(
+                f"{path} was compiled for {compiled_for}, not for {device}: choose "
+                "that device, or another kind of file."
+            )
         _library.load()
         # It warns of an outdated file before it raises for whatever else is wrong.
         logging.getLogger("torch._inductor.package.package").setLevel(logging.ERROR)
@@ -43,15 +54,6 @@ class AotInductorEngine:
             raise ExportError(
                 f"{path} is not a readable archive of AOTInductor ({lines[0]}): export it again."
             ) from None
-        known = self._module.get_metadata()
-        self.info = ExportInfo.from_json(known.get(KEY), path)
-        if self.info.flavour == "fused":
-            _library.check_version(self.info.version, path)
-        if known["AOTI_DEVICE_KEY"] != device:
-            raise ExportError(
-                f"{path} was compiled for {known['AOTI_DEVICE_KEY']}, not for {device}: choose "
-                "that device, or another kind of file."
-            )
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """See `styleclip_rt.engines.Engine`."""

@@ -5,10 +5,13 @@ AOTInductor archives as an extra file.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from styleclip_rt.errors import ExportError
+from styleclip_rt.errors import ExportError, StyleClipError
+from styleclip_rt.folders import is_file_name, is_name
+from styleclip_rt.settings import EditSettings
 
 FORMAT = "styleclip-rt-export/1"
 KEY = "styleclip_rt"
@@ -88,9 +91,42 @@ class ExportInfo:
                     Port(**(port | {"shape": tuple(port["shape"])})) for port in content[side]
                 )
             content["prompts"] = tuple(content["prompts"])
-            return cls(**content)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            info = cls(**content)
+            _check(info)
+            return info
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StyleClipError):
             raise ExportError(
                 f"{path} does not say that it is a {FORMAT} file: give one that 'styleclip export' "
                 "of this version made."
             ) from None
+
+
+def _check(info: ExportInfo) -> None:
+    """Be sure that what a file says is of the kind that `styleclip export` writes: names become
+    names of files and folders."""
+    texts = (info.version, info.preprocessing, *info.prompts, *info.longest)
+    fits = (
+        is_name(info.network)
+        and is_name(info.bundle)
+        and (info.mapper == "" or is_file_name(info.mapper))
+        and re.fullmatch(r"([0-9a-f]{64})?", info.weights) is not None
+        and info.precision in ("fp32", "fp16")
+        and info.flavour in ("portable", "fused")
+        and all(isinstance(text, str) for text in texts)
+        and all(_fits(port) for port in (*info.inputs, *info.outputs))
+        and all(_is_length(length) for length in (info.opset, *info.longest.values()))
+    )
+    if not fits:
+        raise ValueError("another kind of content")
+    if info.settings:
+        EditSettings.of(info.settings)
+
+
+def _fits(port: Port) -> bool:
+    lengths = all(isinstance(length, str) or _is_length(length) for length in port.shape)
+    texts = all(isinstance(text, str) for text in (port.name, port.dtype, port.kind))
+    return lengths and texts and port.dtype in ("float32", "int64")
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

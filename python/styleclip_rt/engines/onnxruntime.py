@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 
 from styleclip_rt.engines import Array, checked, threads
-from styleclip_rt.engines.export_info import KEY, ExportInfo
+from styleclip_rt.engines.metadata import read_info
 from styleclip_rt.errors import ExportError
 
 PROVIDERS = {
@@ -44,6 +44,7 @@ class OnnxRuntimeEngine:
                 f"this ONNX Runtime cannot run on {device}: choose cpu, or install "
                 "onnxruntime-gpu on a machine with a GPU."
             )
+        self.info = read_info(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
         options.log_severity_level = 3
@@ -54,8 +55,6 @@ class OnnxRuntimeEngine:
             raise ExportError(
                 f"{path} cannot be loaded by ONNX Runtime ({reason}): export it again."
             ) from None
-        known = self._session.get_modelmeta().custom_metadata_map
-        self.info = ExportInfo.from_json(known.get(KEY), path)
         self._device = "cpu" if device == "cpu" else "cuda"
         self._outputs = [port.name for port in self.info.outputs]
         # What a graph has no use for (preservation of an edit without) is not among its inputs.

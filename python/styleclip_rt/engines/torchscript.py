@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from styleclip_rt.engines import Array, checked
-from styleclip_rt.engines.export_info import KEY, ExportInfo
+from styleclip_rt.engines.metadata import read_info
 from styleclip_rt.errors import ExportError
 from styleclip_rt.ops import _library
 
@@ -21,16 +21,18 @@ class TorchScriptEngine:
     """Runs a TorchScript archive.
 
     Raises:
-        ExportError: the file is broken, or needs compiled ops that are not here or of another
-            version.
+        ExportError: the file is broken or not this package's, or needs compiled ops that are not
+            here or of another version.
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
-        extra: dict[str, Any] = {f"{KEY}.json": ""}
+        self.info = read_info(path)
+        if self.info.flavour == "fused":
+            _library.check_version(self.info.version, path)
         _library.load()
         try:
             load: Any = torch.jit.load
-            self._module = load(str(path), map_location=device, _extra_files=extra)
+            self._module = load(str(path), map_location=device)
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             if "styleclip_rt::" in str(error):
@@ -41,10 +43,6 @@ class TorchScriptEngine:
             raise ExportError(
                 f"{path} is not a readable TorchScript archive ({reason}): export it again."
             ) from None
-        text = extra[f"{KEY}.json"]
-        self.info = ExportInfo.from_json(text.decode() if isinstance(text, bytes) else text, path)
-        if self.info.flavour == "fused":
-            _library.check_version(self.info.version, path)
         self._device = device
 
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
