@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from styleclip_rt.editing.schedule import check_losses, learning_rate_factor
+from styleclip_rt.editing.schedule import LOSSES, check_losses, learning_rate_factor
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime.batches import faces_at_once
 from styleclip_rt.runtime.prompts import check_prompt
-from styleclip_rt.runtime.results import HISTORY_FIELDS, EditedFace, EditResult
+from styleclip_rt.runtime.results import EditedFace, EditResult
 from styleclip_rt.runtime.starts import Latents, Start, from_seeds, from_values
 from styleclip_rt.settings import EditSettings
 
@@ -190,7 +189,7 @@ class Editor:
         on_step: "Callable[[int, Values], None] | None" = None,
         **settings: Any,
     ) -> list[EditResult]:
-        """Edit many faces: prompt i on face i.
+        """Edit many faces: prompt i on face i, each as it would be alone.
 
         Args:
             prompts: one a face.
@@ -198,8 +197,8 @@ class Editor:
             latents: w [N, latent_dim], w+ [N, n_latent, latent_dim] or styles [N, channels]; or
             starts: of `styleclip_rt.runtime.starts`.
             progress, frames_every, settings: as in `edit`.
-            on_step: called after each step with its number and the drafts [N, 3, H, W], about
-                [0, 1].
+            on_step: called after each step of a face with its number and the draft [1, 3, H, W],
+                about [0, 1].
 
         Returns:
             one result a prompt, in order: the last step's, as StyleCLIP has it. After Ctrl-C (main
@@ -234,31 +233,34 @@ class Editor:
         on_step: "Callable[[int, Values], None] | None" = None,
         **settings: Any,
     ) -> Iterator[EditResult]:
-        """The results of `edit_many`, each as soon as it is there: as many faces as memory has room
-        for are edited in one batch, and then the next."""
+        """The results of `edit_many`, each as soon as it is there.
+
+        One face after the other: matrix products and convolutions add in another order for another
+        number of faces, and the optimiser makes a visible difference of the last bit. So a face
+        comes out as it would alone, and memory is that of one.
+        """
         chosen = replace(self.settings, **_known_settings(settings))
         for prompt in prompts:
             check_prompt(prompt)
+        if not prompts:
+            raise StyleClipError("there is no prompt: say how the face should look.")
         faces = self._starts(seeds, latents, starts, chosen.truncation_psi)
         if len(faces) != len(prompts):
             raise StyleClipError(
-                f"give one seed or one latent for each prompt: there are {len(prompts)} prompts "
-                f"and {len(faces)} faces."
+                f"give one seed or one latent for each prompt: there are {len(faces)} faces for "
+                f"{len(prompts)} prompts."
             )
         known = self.engine.known_text(prompts)
-        together = faces_at_once(chosen.draft or self.engine.networks.resolution)
-        with _interruptible() as interrupted:
-            for first in range(0, len(faces), together):
-                batch = slice(first, first + together)
-                yield from self._edit_batch(
-                    prompts[batch],
-                    faces[batch],
-                    known[batch],
-                    chosen,
-                    interrupted,
-                    progress,
-                    frames_every,
-                    on_step,
+        bar = tqdm(
+            total=chosen.steps * len(faces),
+            desc=_title(prompts),
+            unit="step",
+            disable=not progress,
+        )
+        with bar, _interruptible() as interrupted:
+            for prompt, face, share in zip(prompts, faces, known, strict=True):
+                yield self._edit(
+                    prompt, face, share, chosen, interrupted, bar, frames_every, on_step
                 )
                 if interrupted.is_set():
                     return
@@ -280,63 +282,54 @@ class Editor:
                 return given
         raise StyleClipError("give seeds, latents or starts, and only one of them.")
 
-    def _edit_batch(
+    def _edit(
         self,
-        prompts: Sequence[str],
-        faces: Sequence[Start],
-        known_text: Sequence[float | None],
+        prompt: str,
+        start: Start,
+        known_text: float | None,
         settings: EditSettings,
         interrupted: threading.Event,
-        progress: bool,
+        bar: "tqdm[Any]",
         frames_every: int,
         on_step: "Callable[[int, Values], None] | None",
-    ) -> list[EditResult]:
-        run = self.engine.begin(prompts, settings, faces)
-        best = np.full(len(prompts), np.inf)
-        since_best = 0
-        history: list[dict[str, NDArray[np.float32]]] = []
+    ) -> EditResult:
+        run = self.engine.begin([prompt], settings, [start])
+        best, since_best = np.inf, 0
+        history: list[dict[str, float]] = []
         frames: list[Values] = []
-        bar = tqdm(total=settings.steps, desc=_title(prompts), unit="step", disable=not progress)
-        with bar:
-            for step in range(settings.steps):
-                losses, drafts = run.step(step)
-                check_losses(losses, step)
-                better = losses["total"] < best
-                run.keep(better)
-                best = np.where(better, losses["total"], best)
-                since_best = 0 if better.any() else since_best + 1
-                rate = settings.learning_rate * learning_rate_factor(step, settings.steps)
-                row = losses | {"lr": np.full(len(prompts), rate, np.float32)}
-                history.append({name: row[name] for name in HISTORY_FIELDS})
-                if frames_every and step % frames_every == 0:
-                    frames.append(drafts)
-                if on_step is not None:
-                    on_step(step, drafts)
-                bar.set_postfix(
-                    {k: f"{row[k].mean():.3f}" for k in ("clip", "id", "l2")}, refresh=False
-                )
-                bar.update()
-                if interrupted.is_set() or 0 < settings.patience <= since_best:
-                    break
-        return [
-            EditResult(
-                prompt=prompt,
-                seed=faces[i].seed,
-                image=face.image,
-                original=face.original,
-                latent=face.latent[None],
-                identity=face.identity,
-                generator=self.engine.networks.fingerprint,
-                history=[{k: float(v[i]) for k, v in row.items()} for row in history],
-                settings=settings,
-                interrupted=interrupted.is_set(),
-                known_text=known_text[i],
-                frames=[to_pil(frame[i]) for frame in frames],
-            )
-            for i, (prompt, face) in enumerate(
-                zip(prompts, run.result(kept=len(history) < settings.steps), strict=True)
-            )
-        ]
+        for step in range(settings.steps):
+            losses, drafts = run.step(step)
+            check_losses(losses, step)
+            row = {name: float(losses[name][0]) for name in LOSSES}
+            better = row["total"] < best
+            run.keep(np.array([better]))
+            best, since_best = (row["total"], 0) if better else (best, since_best + 1)
+            rate = settings.learning_rate * learning_rate_factor(step, settings.steps)
+            history.append(row | {"lr": rate})
+            if frames_every and step % frames_every == 0:
+                frames.append(drafts)
+            if on_step is not None:
+                on_step(step, drafts)
+            bar.set_postfix({k: f"{row[k]:.3f}" for k in ("clip", "id", "l2")}, refresh=False)
+            bar.update()
+            if interrupted.is_set() or 0 < settings.patience <= since_best:
+                bar.update(settings.steps - step - 1)
+                break
+        (face,) = run.result(kept=len(history) < settings.steps)
+        return EditResult(
+            prompt=prompt,
+            seed=start.seed,
+            image=face.image,
+            original=face.original,
+            latent=face.latent[None],
+            identity=face.identity,
+            generator=self.engine.networks.fingerprint,
+            history=history,
+            settings=settings,
+            interrupted=interrupted.is_set(),
+            known_text=known_text,
+            frames=[to_pil(frame[0]) for frame in frames],
+        )
 
 
 @contextmanager

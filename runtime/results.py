@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from styleclip_rt.checkpoints.latent_file import save_latents
-from styleclip_rt.editing.schedule import LOSSES
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import appearing_in
 from styleclip_rt.files import check_writable as check_writable
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-HISTORY_FIELDS = (*LOSSES, "lr")
 _FILES = (
     "original.png",
     "edited.png",
@@ -65,7 +63,8 @@ class EditResult:
         image, original: PIL images at full resolution.
         latent: float32 w+ [1, n_latent, latent_dim], or [1, channels] in StyleSpace; a NumPy
             array where an engine without torch made it.
-        history: one row a step with HISTORY_FIELDS.
+        history: one row a step with every loss, unweighted but for their total, and the learning
+            rate `lr`.
         settings: all that shaped the edit.
         interrupted: Ctrl-C stopped it; the image is the best so far.
         known_text: share of the prompt's tokens that CLIP saw in training, None if not recorded.

@@ -78,11 +78,12 @@ def from_seeds(latents: Latents, seeds: Sequence[int], truncation_psi: float) ->
     """
     if not np.isfinite(truncation_psi):
         raise StyleClipError(f"the truncation must be a finite number, not {truncation_psi}.")
-    z, w = latents.mapped(seeds, truncation_psi)
-    return [
-        Start(row, z[i], seed, f"seed {seed}")
-        for i, (row, seed) in enumerate(zip(_in_every_row(latents, w), seeds, strict=True))
-    ]
+    faces = []
+    for seed in seeds:
+        # One at a time: a product of several rows rounds otherwise, and a seed is one face.
+        z, w = latents.mapped([seed], truncation_psi)
+        faces.append(Start(_in_every_row(latents, w)[0], z[0], seed, f"seed {seed}"))
+    return faces
 
 
 def mean_face(latents: Latents) -> Start:

@@ -2,6 +2,7 @@ import json
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -10,8 +11,8 @@ from safetensors.torch import load_file
 from styleclip_rt.editing.schedule import learning_rate_factor
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime import editor as editor_module
 from styleclip_rt.runtime.editor import Editor
+from styleclip_rt.runtime.starts import from_seeds
 from tests.tiny import tiny_bundle
 
 
@@ -40,6 +41,30 @@ def test_a_batch_is_the_single_edits(editor: Editor) -> None:
     for result, (prompt, seed) in zip(batch, (("red hair", 1), ("old", 2)), strict=True):
         alone = editor.edit(prompt, seed=seed)
         torch.testing.assert_close(result.latent, alone.latent, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("space", ["z", "w+"])
+def test_a_face_is_the_same_alone_and_in_any_company(editor: Editor, space: str) -> None:
+    how = {"space": space, "steps": 4, "preserve": 1.0}
+    prompts, seeds = ["red hair", "old", "red lipstick"], [5, 1, 4]
+    alone = [editor.edit(p, seed=s, **how) for p, s in zip(prompts, seeds, strict=True)]
+    batches = [editor.edit_many(prompts, seeds=seeds, **how)]
+    if space != "z":
+        faces = from_seeds(editor.engine.networks, seeds[:2], 0.7)
+        latents = np.stack([face.latent for face in faces])
+        batches.append(editor.edit_many(prompts[:2], latents=latents, **how))
+    for batch in batches:
+        for together, expected in zip(batch, alone, strict=False):
+            assert torch.equal(together.latent, expected.latent)
+            assert together.image.tobytes() == expected.image.tobytes()
+            assert together.history == expected.history
+
+
+def test_as_many_latents_as_prompts(editor: Editor) -> None:
+    with pytest.raises(StyleClipError, match="3 faces for 2 prompts"):
+        editor.edit_many(["old", "red hair"], latents=torch.zeros(3, 16))
+    with pytest.raises(StyleClipError, match="no prompt"):
+        editor.edit_many([], seeds=[])
 
 
 def test_frozen_layers_stay(editor: Editor) -> None:
@@ -177,11 +202,7 @@ def test_a_picture_that_is_no_picture_is_no_success() -> None:
         to_pil(editor.engine.networks.draw(torch.full((1, 11, 16), float("nan")))[0])
 
 
-def test_the_second_batch_is_not_begun_after_ctrl_c(
-    editor: Editor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(editor_module, "faces_at_once", lambda draft: 1)
-
+def test_the_second_face_is_not_begun_after_ctrl_c(editor: Editor) -> None:
     def stop(step: int, _: torch.Tensor) -> None:
         signal.raise_signal(signal.SIGINT)
 
