@@ -1,6 +1,7 @@
 """The tokenizer against OpenAI's own output (tests/golden/clip_tokens/RECIPE.md)."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.models import tokenizer
 from styleclip_rt.models.tokenizer import (
     CONTEXT_LENGTH,
     END_OF_TEXT,
     START_OF_TEXT,
     clean,
     encode,
+    part_read,
+    share_known,
     tokenize,
+    words,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "clip_tokens" / "tokens.json"
@@ -74,3 +79,38 @@ def test_any_text_has_ids_in_the_vocabulary(text: str) -> None:
 @given(st.lists(st.sampled_from(["red", "hair", "thick", "Moustache", "freckles,"]), min_size=1))
 def test_words_are_encoded_one_by_one(words: list[str]) -> None:
     assert encode("  ".join(words)) == [token for word in words for token in encode(word)]
+
+
+def naive(word: str) -> list[int]:
+    """Byte-pair merges as the paper has them: the best pair, everywhere, until there is none."""
+    vocabulary, ranks = tokenizer._vocabulary()
+    parts = [tokenizer._byte_symbols()[byte] for byte in word.encode()]
+    parts[-1] += "</w>"
+    while known := [pair for pair in pairwise(parts) if pair in ranks]:
+        best, merged = min(known, key=ranks.__getitem__), []
+        while parts:
+            size = 2 if tuple(parts[:2]) == best else 1
+            merged.append("".join(parts[:size]))
+            parts = parts[size:]
+        parts = merged
+    return [vocabulary[part] for part in parts]
+
+
+@given(st.text("abelnorst\xe9\u7ea2", min_size=1, max_size=60))
+def test_merges_are_those_of_the_paper(word: str) -> None:
+    assert encode(word) == [token for part, _ in words(word) for token in naive(part)]
+
+
+def test_a_word_without_end_is_read_soon() -> None:
+    # Quadratic time would take minutes.
+    assert len(encode("abcdefgh" * 20_000)) > 20_000
+
+
+def test_what_is_read_of_a_text() -> None:
+    assert part_read("red hair, and a smile", context_length=6) == "red hair , and"
+    assert part_read("Red  Hair") == "red hair"
+    known = {token for word in ("red", "hair") for token in encode(word)}
+    assert share_known("red, hair!", known) == 1
+    assert share_known("red velociraptor", known) == 0.5
+    assert share_known("\u7ea2\u8272\u5934\u53d1", known) == 0
+    assert share_known("red hair", known, context_length=3) == 1
