@@ -1,0 +1,77 @@
+"""The mesh of a face in a picture, from a first guess of where the face is."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from styleclip_rt.photos.networks import FaceMesh, face_mesh
+from styleclip_rt.photos.picture import Pixels
+from styleclip_rt.photos.resampling import Affine, apply, sample
+
+Points = NDArray[np.float32]
+
+# MediaPipe's mesh; "left" and "right" as seen in the picture.
+LEFT_EYE = (33, 160, 158, 133, 153, 144)
+RIGHT_EYE = (362, 385, 387, 263, 373, 380)
+"""The six points of each eye that dlib's 68 have, by which FFHQ was aligned."""
+LEFT_MOUTH, RIGHT_MOUTH = 61, 291
+LEFT_SIDE, RIGHT_SIDE = 234, 454
+
+_MARGIN = 1.5  # side of the crop to that of the face in it, as in MediaPipe's graph
+_LOOKS = 3  # the crop of each is where the one before found the face
+
+
+def fit_mesh(
+    pixels: Pixels, centre: tuple[float, float], side: float, roll: float
+) -> tuple[Points, float]:
+    """Points [478, 3] of the face near a first guess, and the probability that there is one.
+
+    Args:
+        pixels: picture [H, W, 3] of RGB.
+        centre, side, roll: of the square that the face fills; pixels, and degrees clockwise.
+
+    Returns:
+        Points as `networks.FaceMesh` has them, in pixels of the picture.
+    """
+    network = face_mesh()
+    for _ in range(_LOOKS):
+        affine = _crop(centre, side * _MARGIN, roll)
+        crop = sample(pixels, affine, (FaceMesh.SIZE, FaceMesh.SIZE)).clamp(0, 1)
+        with torch.inference_mode():
+            found, presence = network(crop[None].contiguous(memory_format=torch.channels_last))
+        points = found[0].numpy().astype(np.float64)
+        points[:, :2] = apply(affine, points[:, :2])
+        points[:, 2] *= side * _MARGIN / FaceMesh.SIZE
+        centre, side, roll = _place(points)
+    return points.astype(np.float32), float(torch.sigmoid(presence[0]))
+
+
+def _crop(centre: tuple[float, float], side: float, roll: float) -> Affine:
+    """Maps pixels of the network's crop to the picture's."""
+    angle, scale = np.radians(roll), side / FaceMesh.SIZE
+    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, FaceMesh.SIZE / 2)
+    return np.concatenate([matrix, (np.array(centre) - matrix @ middle)[:, None]], 1)
+
+
+def _place(points: NDArray[np.float64]) -> tuple[tuple[float, float], float, float]:
+    """Centre, side and roll of the square around a mesh, upright in the face."""
+    angle = roll_of(points)
+    turn = np.radians(angle)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    upright = points[:468, :2] @ rotation
+    low, high = upright.min(0), upright.max(0)
+    x, y = rotation @ ((low + high) / 2)
+    return (float(x), float(y)), float((high - low).max()), angle
+
+
+def roll_of(points: NDArray[np.floating]) -> float:
+    """Degrees by which the line from eye to eye is tilted clockwise, in (-180, 180]."""
+    left, right = points[list(LEFT_EYE), :2].mean(0), points[list(RIGHT_EYE), :2].mean(0)
+    return float(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0])))
+
+
+def yaw_of(points: NDArray[np.floating]) -> float:
+    """Degrees by which the face is turned to the right of an upright picture of it."""
+    across = points[RIGHT_SIDE] - points[LEFT_SIDE]
+    return float(np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1]))))
