@@ -3,9 +3,10 @@
 
 #include <array>
 
-#include "arrays.h"
-#include "ops.h"
-#include "parallel.h"
+#include "kernels/geometry.h"
+#include "python/arrays.h"
+#include "python/ops.h"
+#include "python/parallel.h"
 
 namespace styleclip::python {
 namespace {
@@ -30,38 +31,34 @@ py::object area_resample_of(const py::object& image_in, const Size& size,
   if (!image.is<float>()) throw py::type_error(text(op, ": image is not float32"));
   const std::int64_t channels = image.shape(1), planes = image.shape(0) * channels;
   const std::int64_t height = image.shape(2), width = image.shape(3);
-  const auto [top, left, rows_taken, columns_taken] = crop_in.value_or(Crop{0, 0, height, width});
-  if (top < 0 || left < 0 || rows_taken < 1 || columns_taken < 1 || top + rows_taken > height ||
-      left + columns_taken > width) {
-    throw py::value_error(text(op, " needs a crop (top, left, height, width) inside the image of ",
-                               height, "x", width));
-  }
-  if (size[0] < 1 || size[1] < 1) throw py::value_error(text(op, " needs a positive size"));
+  const Crop crop = crop_in.value_or(Crop{0, 0, height, width});
+  const std::string fault = area_resample_fault(height, width, crop, size);
+  if (!fault.empty()) throw py::value_error(fault);
   check_numbers(mean, channels, "mean");
   check_numbers(std, channels, "standard deviation");
 
-  const Band rows = area_band(height, top, rows_taken, size[0]);
-  const Band columns = area_band(width, left, columns_taken, size[1]);
   py::array_t<float> out(Shape{image.shape(0), channels, size[0], size[1]});
   if (planes == 0) return out;
+  const BandMatrix rows = area_matrix(height, crop[0], crop[2], size[0]);
+  const BandMatrix columns = area_matrix(width, crop[1], crop[3], size[1]);
   const Affine affine = normalisation(channels, mean.value_or(std::vector<double>{}),
                                       std.value_or(std::vector<double>{}));
   float* to = out.mutable_data();
   {
     const py::gil_scoped_release others_may_run;
-    area_resample(image.data<float>(), planes, channels, rows, columns, affine, left,
-                  left + columns_taken, to, parallel);
+    area_resample(image.data<float>(), planes, channels, rows, columns, affine, crop[1],
+                  crop[1] + crop[3], to, parallel);
   }
   return out;
 }
 
-}  // namespace
-
-void add_area_resample(py::module_& module) {
+void add(py::module_& module) {
   using namespace py::literals;
   module.def("area_resample", &area_resample_of, "image"_a, "size"_a, "crop"_a = py::none(),
              "mean"_a = py::none(), "std"_a = py::none(),
              "Crop, exact area average and normalisation, as styleclip_rt.ops.area_resample.");
 }
+const RegisterOp registered(add);
 
+}  // namespace
 }  // namespace styleclip::python

@@ -7,12 +7,12 @@
 
 #include <cstdint>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "kernels/cpu/simd_types.h"
+#include "kernels/geometry.h"
 
 namespace styleclip::python {
 
@@ -20,18 +20,10 @@ namespace py = pybind11;
 
 using Shape = std::vector<std::int64_t>;
 
-template <class... Parts>
-std::string text(const Parts&... parts) {
-  std::ostringstream all;
-  (all << ... << parts);
-  return all.str();
-}
-
 inline std::string text_of(const Shape& shape) {
-  std::ostringstream all;
-  all << '[';
-  for (std::size_t i = 0; i < shape.size(); ++i) all << (i ? ", " : "") << shape[i];
-  return all.str() + ']';
+  std::string all;
+  for (const std::int64_t side : shape) all += (all.empty() ? "" : ", ") + std::to_string(side);
+  return '[' + all + ']';
 }
 
 // An argument by its name, for messages. Nothing is copied: what does not lie as the kernels need
@@ -51,13 +43,19 @@ class Array {
       throw py::type_error(
           text(op, ": ", name, " is ", type(), ", not float32, float64 or ml_dtypes' bfloat16"));
     }
+    if ((array_.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
+      throw py::value_error(
+          text(op, ": ", name, " does not begin where its type may: give ", name, ".copy()"));
+    }
+    const std::string fault = sizes_fault(op, name, shape());
+    if (!fault.empty()) throw py::value_error(fault);
   }
 
   template <class S>
   bool is() const {
     // NumPy has no bfloat16 of its own; the one of ml_dtypes is known by its name.
     if constexpr (std::is_same_v<S, BFloat16>) {
-      return type() == "bfloat16";
+      return array_.itemsize() == sizeof(S) && type() == "bfloat16";
     } else {
       return py::isinstance<py::array_t<S>>(array_);
     }
@@ -121,6 +119,13 @@ class Array {
   const char* name_;
   py::array array_;
 };
+
+// Whether activations lie channels last; they must lie one way or the other.
+inline bool lies_channels_last(const Array& x) {
+  if (x.contiguous()) return false;
+  if (!x.channels_last()) x.need_contiguous();
+  return true;
+}
 
 // Something beside activations S, contiguous, of the type they compute in and of this shape.
 template <class S>

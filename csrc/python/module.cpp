@@ -2,7 +2,7 @@
 // arrays, without torch.
 #include <pybind11/pybind11.h>
 
-#include "ops.h"
+#include "python/ops.h"
 
 namespace py = pybind11;
 
@@ -14,7 +14,7 @@ py::dict build_info() {
   info["compiler"] = STYLECLIP_COMPILER;
   info["build_type"] = STYLECLIP_BUILD_TYPE;
   info["torch"] = STYLECLIP_TORCH_VERSION;
-#ifdef STYLECLIP_HAS_TARGET_CLONES
+#ifdef STYLECLIP_MULTI_ISA
   info["simd_dispatch"] = true;
 #else
   info["simd_dispatch"] = false;
@@ -45,7 +45,5 @@ PYBIND11_MODULE(_native, module) {
   module.def("build_info", &build_info, "How the compiled part was built.");
   module.def("cpu_features", &cpu_features,
              "Instruction sets that the kernels can use, each with whether this processor has it.");
-  styleclip::python::add_pixelwise(module);
-  styleclip::python::add_area_resample(module);
-  styleclip::python::add_convolutions(module);
+  for (const auto add : styleclip::python::all_ops()) add(module);
 }

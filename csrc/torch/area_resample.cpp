@@ -6,20 +6,25 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "parallel.h"
+#include "torch/checks.h"
+#include "torch/op.h"
+#include "torch/parallel.h"
 
 namespace {
 
 using at::Tensor;
 using Doubles = at::ArrayRef<double>;
 
+// --- Meta ---
+
 void check_image(const Tensor& image) {
   TORCH_CHECK_VALUE(image.dim() == 4, "area_resample needs an image [N, C, H, W], got ",
                     image.dim(), " dimensions");
-  const auto type = image.scalar_type();
-  TORCH_CHECK_TYPE(
-      type == at::kFloat || type == at::kBFloat16 || (type == at::kHalf && !image.is_cpu()),
-      "area_resample's compiled op does not take ", type, " on ", image.device().type());
+  styleclip::check_type(image, "area_resample");
+  // float32 is its widest sum.
+  TORCH_CHECK_TYPE(image.scalar_type() != at::kDouble,
+                   "area_resample's compiled op does not take Double");
+  styleclip::check_fault(styleclip::sizes_fault("area_resample", "the image", image.sym_sizes()));
 }
 
 void check_constants(const Doubles& values, const c10::SymInt& channels, const char* name) {
@@ -27,59 +32,13 @@ void check_constants(const Doubles& values, const c10::SymInt& channels, const c
                     "area_resample needs one ", name, " per channel or none, got ", values.size());
 }
 
-template <class Ints>
-void check_crop(const Ints& image_size, const Ints& crop, const Ints& size) {
-  TORCH_CHECK_VALUE(crop[0] >= 0 && crop[1] >= 0 && crop[2] > 0 && crop[3] > 0 &&
-                        crop[0] + crop[2] <= image_size[0] && crop[1] + crop[3] <= image_size[1],
-                    "area_resample needs a crop (top, left, height, width) inside the image of ",
-                    image_size[0], "x", image_size[1], ", got (", crop[0], ", ", crop[1], ", ",
-                    crop[2], ", ", crop[3], ")");
-  TORCH_CHECK_VALUE(size[0] > 0 && size[1] > 0, "area_resample needs a positive output size, got ",
-                    size[0], "x", size[1]);
-}
-
-Tensor resample(const Tensor& input, const styleclip::Band& rows, const styleclip::Band& columns,
-                const styleclip::Affine& affine, int64_t column_begin, int64_t column_end) {
-  const Tensor image = input.to(at::kFloat).contiguous();
-  const int64_t channels = image.size(1);
-  const Tensor out =
-      at::empty({image.size(0), channels, rows.outputs(), columns.outputs()}, image.options());
-  if (out.numel() > 0) {
-    styleclip::area_resample(image.const_data_ptr<float>(), image.size(0) * channels, channels,
-                             rows, columns, affine, column_begin, column_end,
-                             out.mutable_data_ptr<float>(), styleclip::parallel);
-  }
-  return out.to(input.scalar_type());
-}
-
-Tensor area_resample_cpu(const Tensor& image, at::IntArrayRef crop, at::IntArrayRef size,
-                         Doubles mean, Doubles std) {
-  check_image(image);
-  check_constants(mean, image.size(1), "mean");
-  check_constants(std, image.size(1), "standard deviation");
-  check_crop(image.sizes().slice(2), crop, size);
-  return resample(image, styleclip::area_band(image.size(2), crop[0], crop[2], size[0]),
-                  styleclip::area_band(image.size(3), crop[1], crop[3], size[1]),
-                  styleclip::normalisation(image.size(1), mean, std), crop[1], crop[1] + crop[3]);
-}
-
-Tensor area_resample_transpose_cpu(const Tensor& grad, at::IntArrayRef image_size,
-                                   at::IntArrayRef crop, Doubles std) {
-  check_image(grad);
-  check_constants(std, grad.size(1), "standard deviation");
-  check_crop(image_size, crop, grad.sizes().slice(2));
-  const auto rows = styleclip::area_band(image_size[0], crop[0], crop[2], grad.size(2));
-  const auto columns = styleclip::area_band(image_size[1], crop[1], crop[3], grad.size(3));
-  return resample(grad, styleclip::transpose(rows), styleclip::transpose(columns),
-                  styleclip::normalisation(grad.size(1), {}, std), 0, grad.size(3));
-}
-
 Tensor area_resample_meta(const Tensor& image, c10::SymIntArrayRef crop, c10::SymIntArrayRef size,
                           Doubles mean, Doubles std) {
   check_image(image);
   check_constants(mean, image.sym_size(1), "mean");
   check_constants(std, image.sym_size(1), "standard deviation");
-  check_crop(image.sym_sizes().slice(2), crop, size);
+  styleclip::check_fault(
+      styleclip::area_resample_fault(image.sym_size(2), image.sym_size(3), crop, size));
   return at::empty_symint({image.sym_size(0), image.sym_size(1), size[0], size[1]},
                           image.options());
 }
@@ -88,27 +47,61 @@ Tensor area_resample_transpose_meta(const Tensor& grad, c10::SymIntArrayRef imag
                                     c10::SymIntArrayRef crop, Doubles std) {
   check_image(grad);
   check_constants(std, grad.sym_size(1), "standard deviation");
-  check_crop(image_size, crop, grad.sym_sizes().slice(2));
+  styleclip::check_fault(styleclip::area_resample_fault(image_size[0], image_size[1], crop,
+                                                        grad.sym_sizes().slice(2)));
   return at::empty_symint({grad.sym_size(0), grad.sym_size(1), image_size[0], image_size[1]},
                           grad.options());
 }
 
-Tensor call_area_resample(const Tensor& image, c10::SymIntArrayRef crop, c10::SymIntArrayRef size,
-                          Doubles mean, Doubles std) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("styleclip_rt::area_resample", "")
-                             .typed<Tensor(const Tensor&, c10::SymIntArrayRef, c10::SymIntArrayRef,
-                                           Doubles, Doubles)>();
-  return op.call(image, crop, size, mean, std);
+// --- CPU ---
+
+// Writes to `out`, of the type of `input`, what both matrices make of it.
+Tensor resample(const Tensor& input, const Tensor& out, const styleclip::BandMatrix& rows,
+                const styleclip::BandMatrix& columns, const styleclip::Affine& affine,
+                int64_t column_begin, int64_t column_end) {
+  const Tensor image = styleclip::dense(input.to(at::kFloat));
+  const bool wide = out.scalar_type() == at::kFloat;
+  const Tensor made = wide ? out : at::empty(out.sizes(), image.options());
+  styleclip::area_resample(image.const_data_ptr<float>(), image.size(0) * image.size(1),
+                           image.size(1), rows, columns, affine, column_begin, column_end,
+                           made.mutable_data_ptr<float>(), styleclip::parallel);
+  if (!wide) out.copy_(made);
+  return out;
 }
 
-Tensor call_area_resample_transpose(const Tensor& grad, c10::SymIntArrayRef image_size,
-                                    c10::SymIntArrayRef crop, Doubles std) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("styleclip_rt::area_resample_transpose", "")
-          .typed<Tensor(const Tensor&, c10::SymIntArrayRef, c10::SymIntArrayRef, Doubles)>();
-  return op.call(grad, image_size, crop, std);
+Tensor area_resample_cpu(const Tensor& image, c10::SymIntArrayRef crop_in, c10::SymIntArrayRef size,
+                         Doubles mean, Doubles std) {
+  const Tensor out = area_resample_meta(image, crop_in, size, mean, std);
+  if (out.numel() == 0) return out;
+  const auto crop = C10_AS_INTARRAYREF_SLOW(crop_in);
+  return resample(image, out, styleclip::area_matrix(image.size(2), crop[0], crop[2], out.size(2)),
+                  styleclip::area_matrix(image.size(3), crop[1], crop[3], out.size(3)),
+                  styleclip::normalisation(image.size(1), mean, std), crop[1], crop[1] + crop[3]);
+}
+
+Tensor area_resample_transpose_cpu(const Tensor& grad, c10::SymIntArrayRef image_size,
+                                   c10::SymIntArrayRef crop_in, Doubles std) {
+  const Tensor out = area_resample_transpose_meta(grad, image_size, crop_in, std);
+  if (out.numel() == 0) return out;
+  const auto crop = C10_AS_INTARRAYREF_SLOW(crop_in);
+  const auto rows = styleclip::area_matrix(out.size(2), crop[0], crop[2], grad.size(2));
+  const auto columns = styleclip::area_matrix(out.size(3), crop[1], crop[3], grad.size(3));
+  return resample(grad, out, styleclip::transpose(rows), styleclip::transpose(columns),
+                  styleclip::normalisation(grad.size(1), {}, std), 0, grad.size(3));
+}
+
+// --- Autograd ---
+
+Tensor call_forward(const Tensor& image, c10::SymIntArrayRef crop, c10::SymIntArrayRef size,
+                    Doubles mean, Doubles std) {
+  return styleclip::call<"area_resample", decltype(area_resample_meta)>(image, crop, size, mean,
+                                                                        std);
+}
+
+Tensor call_transpose(const Tensor& grad, c10::SymIntArrayRef image_size, c10::SymIntArrayRef crop,
+                      Doubles std) {
+  return styleclip::call<"area_resample_transpose", decltype(area_resample_transpose_meta)>(
+      grad, image_size, crop, std);
 }
 
 struct AreaResample : torch::autograd::Function<AreaResample> {
@@ -116,7 +109,7 @@ struct AreaResample : torch::autograd::Function<AreaResample> {
                         c10::SymIntArrayRef crop, c10::SymIntArrayRef size, Doubles mean,
                         Doubles std) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    Tensor out = call_area_resample(image, crop, size, mean, std);
+    Tensor out = call_forward(image, crop, size, mean, std);
     context->saved_data["image_size"] = image.sym_sizes().slice(2);
     context->saved_data["crop"] = crop;
     context->saved_data["std"] = std;
@@ -126,10 +119,9 @@ struct AreaResample : torch::autograd::Function<AreaResample> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list grads) {
     auto& saved = context->saved_data;
-    return {
-        call_area_resample_transpose(grads[0], saved["image_size"].toSymIntVector(),
-                                     saved["crop"].toSymIntVector(), saved["std"].toDoubleVector()),
-        Tensor(), Tensor(), Tensor(), Tensor()};
+    return {call_transpose(grads[0], saved["image_size"].toSymIntVector(),
+                           saved["crop"].toSymIntVector(), saved["std"].toDoubleVector()),
+            Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -137,7 +129,7 @@ struct AreaResampleTranspose : torch::autograd::Function<AreaResampleTranspose> 
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& grad,
                         c10::SymIntArrayRef image_size, c10::SymIntArrayRef crop, Doubles std) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    Tensor out = call_area_resample_transpose(grad, image_size, crop, std);
+    Tensor out = call_transpose(grad, image_size, crop, std);
     context->saved_data["size"] = grad.sym_sizes().slice(2);
     context->saved_data["crop"] = crop;
     context->saved_data["std"] = std;
@@ -147,8 +139,8 @@ struct AreaResampleTranspose : torch::autograd::Function<AreaResampleTranspose> 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list grads) {
     auto& saved = context->saved_data;
-    return {call_area_resample(grads[0], saved["crop"].toSymIntVector(),
-                               saved["size"].toSymIntVector(), {}, saved["std"].toDoubleVector()),
+    return {call_forward(grads[0], saved["crop"].toSymIntVector(), saved["size"].toSymIntVector(),
+                         {}, saved["std"].toDoubleVector()),
             Tensor(), Tensor(), Tensor()};
   }
 };

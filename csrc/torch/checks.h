@@ -3,26 +3,37 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <limits>
-#include <optional>
-#include <type_traits>
+#include <string>
 
-#include "kernels/cpu/simd_types.h"
+#include "kernels/geometry.h"
+#include "torch/side_inputs.h"
 
 namespace styleclip {
 
-using OptionalTensor = std::optional<at::Tensor>;
+// A symbolic size has no bound to be held against before it is known.
+template <>
+inline bool fits<c10::SymInt>(const c10::SymInt& size) {
+  const auto known = size.maybe_as_int();
+  return !known || fits(*known);
+}
 
-inline bool given(const OptionalTensor& tensor) { return tensor.has_value() && tensor->defined(); }
+// Raises what geometry.h found.
+inline void check_fault(const std::string& fault) { TORCH_CHECK_VALUE(fault.empty(), fault); }
+
+// The types that an op is written for are float32 and bfloat16, float64 on a CPU, float16 on
+// others.
+inline void check_type(const at::Tensor& x, const char* op) {
+  const auto type = x.scalar_type();
+  const bool known = type == at::kFloat || type == at::kBFloat16 ||
+                     (type == at::kDouble && !x.is_cuda()) || (type == at::kHalf && !x.is_cpu());
+  TORCH_CHECK_TYPE(known, op, "'s compiled op does not take ", type, " on ", x.device().type());
+}
 
 inline void check_activations(const at::Tensor& x, const char* op) {
   TORCH_CHECK_VALUE(x.dim() == 4, op, " needs activations [N, C, H, W], got ", x.dim(),
                     " dimensions");
-  const auto type = x.scalar_type();
-  const bool known = type == at::kFloat || type == at::kBFloat16 ||
-                     (x.is_cuda() ? type == at::kHalf : type == at::kDouble);
-  TORCH_CHECK_TYPE(x.is_meta() ? x.is_floating_point() : known, op, "'s compiled op does not take ",
-                   type, " on ", x.device().type());
+  check_type(x, op);
+  check_fault(sizes_fault(op, "the activations", x.sym_sizes()));
 }
 
 inline void check_side(const at::Tensor& x, const at::Tensor& side, const char* name,
@@ -40,16 +51,6 @@ inline void check_side(const at::Tensor& x, const OptionalTensor& side, const ch
   if (given(side)) check_side(x, *side, name, sizes, op);
 }
 
-// The type that side inputs and sums have beside activations of this type.
-inline at::ScalarType wide(at::ScalarType type) {
-  return type == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-// A side input as the kernels read it; keep the tensor while its pointer is used.
-inline at::Tensor wide_side(const OptionalTensor& side, at::ScalarType type) {
-  return given(side) ? side->to(wide(type)).contiguous() : at::Tensor();
-}
-
 // Calls run(S()) for the type S of activations on a CPU.
 template <class Run>
 auto with_type(const at::Tensor& x, const Run& run) {
@@ -58,26 +59,11 @@ auto with_type(const at::Tensor& x, const Run& run) {
       return run(float());
     case at::kDouble:
       return run(double());
-    default:
+    case at::kBFloat16:
       return run(BFloat16());
+    default:
+      TORCH_CHECK_TYPE(false, "no kernel takes ", x.scalar_type(), " on a CPU");
   }
-}
-
-// A limit as activations of type S hold it: a clamped sample equals it, and so gets no gradient.
-template <class S>
-auto limit(std::optional<double> clamp) {
-  using C = typename ComputeType<S>::type;
-  if (!clamp) return std::numeric_limits<C>::infinity();
-  if constexpr (std::is_same_v<S, BFloat16>) {
-    return static_cast<float>(static_cast<c10::BFloat16>(static_cast<float>(*clamp)));
-  } else {
-    return static_cast<C>(*clamp);
-  }
-}
-
-template <class C>
-const C* pointer(const at::Tensor& side) {
-  return side.defined() ? side.const_data_ptr<C>() : nullptr;
 }
 
 }  // namespace styleclip

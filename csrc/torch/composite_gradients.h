@@ -4,11 +4,30 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <algorithm>
 #include <vector>
 
 namespace styleclip {
+
+// Which of the arguments that an op saved, in their order, a gradient is wanted of. Those that were
+// not given have no edge in the graph.
+inline std::vector<size_t> wanted_gradients(const torch::autograd::AutogradContext& context,
+                                            const torch::autograd::variable_list& saved,
+                                            size_t arguments) {
+  std::vector<size_t> wanted;
+  size_t edge = 0;
+  for (size_t i = 0; i < arguments; ++i) {
+    if (saved[i].defined() && context.needs_input_grad(edge++)) wanted.push_back(i);
+  }
+  return wanted;
+}
+
+inline bool contains(const std::vector<size_t>& places, size_t place) {
+  return std::find(places.begin(), places.end(), place) != places.end();
+}
 
 // The gradients of the `wanted` ones among the tensors that an op saved, in that order.
 // `composite()` makes the op's outputs anew of `saved`, by operators that torch can differentiate;

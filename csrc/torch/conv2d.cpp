@@ -1,7 +1,6 @@
 // styleclip_rt::conv2d and its gradient: schemas, checks, CPU, Meta, Autograd, Autocast.
 #include "kernels/cpu/conv2d.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
@@ -12,11 +11,14 @@
 #include <array>
 #include <vector>
 
-#include "checks.h"
-#include "composite_gradients.h"
 #include "kernels/cpu/bands.h"
-#include "packed_weight.h"
-#include "parallel.h"
+#include "kernels/cpu/heuristics.h"
+#include "torch/autocast.h"
+#include "torch/checks.h"
+#include "torch/composite_gradients.h"
+#include "torch/op.h"
+#include "torch/packed_weight.h"
+#include "torch/parallel.h"
 
 namespace {
 
@@ -98,12 +100,13 @@ Tensor conv2d_cpu(const Tensor& x, STYLECLIP_SIDES) {
   check(x, "x", false, STYLECLIP_SIDE_ARGUMENTS);
   const Tensor y = empty_image(x, weight.size(0));
   if (y.numel() == 0) return y;
-  const Tensor from = x.contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor from = styleclip::channels_last(x);
   styleclip::with_type(x, [&]<class S>(S) {
     const Prepared<S> prepared(x, styleclip::PackedFor::forward, STYLECLIP_SIDE_ARGUMENTS);
+    const auto& kernels = styleclip::conv2d_kernels<S>();
     in_bands(x, [&](int64_t n, int64_t begin, int64_t end) {
-      styleclip::conv2d(prepared.layer, static_cast<const S*>(from.const_data_ptr()),
-                        static_cast<S*>(y.mutable_data_ptr()), n, begin, end);
+      kernels.forward(prepared.layer, styleclip::read<S>(from), styleclip::write<S>(y), n, begin,
+                      end);
     });
   });
   return y;
@@ -124,15 +127,14 @@ Tensor conv2d_backward_cpu(const Tensor& grad, const OptionalTensor& x, STYLECLI
   check_gradient(grad, x, STYLECLIP_SIDE_ARGUMENTS);
   const Tensor grad_x = empty_image(grad, weight.size(1));
   if (grad_x.numel() == 0) return grad_x;
-  const Tensor from = grad.contiguous(at::MemoryFormat::ChannelsLast);
-  const Tensor seen = given(x) ? x->contiguous(at::MemoryFormat::ChannelsLast) : Tensor();
+  const Tensor from = styleclip::channels_last(grad);
+  const Tensor seen = given(x) ? styleclip::channels_last(*x) : Tensor();
   styleclip::with_type(grad, [&]<class S>(S) {
     const Prepared<S> prepared(grad, styleclip::PackedFor::backward, STYLECLIP_SIDE_ARGUMENTS);
+    const auto& kernels = styleclip::conv2d_kernels<S>();
     in_bands(grad, [&](int64_t n, int64_t begin, int64_t end) {
-      styleclip::conv2d_backward(
-          prepared.layer, seen.defined() ? static_cast<const S*>(seen.const_data_ptr()) : nullptr,
-          static_cast<const S*>(from.const_data_ptr()), static_cast<S*>(grad_x.mutable_data_ptr()),
-          n, begin, end);
+      kernels.backward(prepared.layer, styleclip::read<S>(seen), styleclip::read<S>(from),
+                       styleclip::write<S>(grad_x), n, begin, end);
     });
   });
   return grad_x;
@@ -151,21 +153,6 @@ Tensor conv2d_backward_meta(const Tensor& grad, const OptionalTensor& x, STYLECL
 }
 
 // --- Autograd ---
-
-Tensor call_forward(const Tensor& x, STYLECLIP_SIDES) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("styleclip_rt::conv2d", "")
-                             .typed<Tensor(const Tensor& x, STYLECLIP_SIDES)>();
-  return op.call(x, STYLECLIP_SIDE_ARGUMENTS);
-}
-
-Tensor call_backward(const Tensor& grad, const OptionalTensor& x, STYLECLIP_SIDES) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("styleclip_rt::conv2d_backward", "")
-          .typed<Tensor(const Tensor& grad, const OptionalTensor& x, STYLECLIP_SIDES)>();
-  return op.call(grad, x, STYLECLIP_SIDE_ARGUMENTS);
-}
 
 // The layer in torch's own differentiable operators, for second derivatives and for the gradients
 // that no kernel is written for: all but that of x.
@@ -189,32 +176,27 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
                         STYLECLIP_SIDES) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    const auto plain = [](const OptionalTensor& tensor) { return tensor.value_or(Tensor()); };
+    using styleclip::plain;
     context->save_for_backward(
         {x, weight, plain(scale), plain(shift), plain(slope), plain(factor), plain(bias)});
-    return call_forward(x, STYLECLIP_SIDE_ARGUMENTS);
+    return styleclip::call<"conv2d", decltype(conv2d_meta)>(x, STYLECLIP_SIDE_ARGUMENTS);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list grads) {
     auto saved = context->get_saved_variables();
     torch::autograd::variable_list result(saved.size());
-    const auto optional = [&](size_t i) {
-      return saved[i].defined() ? OptionalTensor(saved[i]) : OptionalTensor();
-    };
     const auto run = [&](const auto& function) {
-      return function(saved[1], optional(2), optional(3), optional(4), optional(5), optional(6));
+      using styleclip::optional;
+      return function(saved[1], optional(saved[2]), optional(saved[3]), optional(saved[4]),
+                      optional(saved[5]), optional(saved[6]));
     };
-    // Arguments that were not given have no edge in the graph.
-    std::vector<size_t> wanted;
-    size_t edge = 0;
-    for (size_t i = 0; i < saved.size(); ++i) {
-      if (saved[i].defined() && context->needs_input_grad(edge++)) wanted.push_back(i);
-    }
+    const auto wanted = styleclip::wanted_gradients(*context, saved, saved.size());
     if (!at::GradMode::is_enabled() && wanted == std::vector<size_t>{0}) {
       result[0] = run([&](STYLECLIP_SIDES) {
-        return call_backward(grads[0], given(slope) ? OptionalTensor(saved[0]) : OptionalTensor(),
-                             STYLECLIP_SIDE_ARGUMENTS);
+        return styleclip::call<"conv2d_backward", decltype(conv2d_backward_meta)>(
+            grads[0], given(slope) ? OptionalTensor(saved[0]) : OptionalTensor(),
+            STYLECLIP_SIDE_ARGUMENTS);
       });
       return result;
     }
@@ -231,22 +213,14 @@ Tensor conv2d_autograd(const Tensor& x, STYLECLIP_SIDES) {
   return Conv2dFunction::apply(x, STYLECLIP_SIDE_ARGUMENTS);
 }
 
-// --- Autocast ---
-
-template <c10::DispatchKey key, at::DeviceType device>
-Tensor conv2d_autocast(const Tensor& x, STYLECLIP_SIDES) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
-  const Tensor narrow =
-      at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device);
-  return call_forward(narrow, STYLECLIP_SIDE_ARGUMENTS);
-}
-
 }  // namespace
 
 #define STYLECLIP_SIDES_SCHEMA \
   "Tensor weight, Tensor? scale, Tensor? shift, Tensor? slope, Tensor? factor, Tensor? bias"
 
 TORCH_LIBRARY_FRAGMENT(styleclip_rt, library) {
+  // From so many pixels on this op is faster than torch's convolution in any precision.
+  library.def("conv2d_pixels() -> int", []() { return styleclip::kLargeTilePixels; });
   library.def("conv2d(Tensor x, " STYLECLIP_SIDES_SCHEMA ") -> Tensor",
               {at::Tag::pt2_compliant_tag});
   library.def("conv2d_backward(Tensor grad, Tensor? x, " STYLECLIP_SIDES_SCHEMA ") -> Tensor",
@@ -266,9 +240,9 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) {
 TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) { library.impl("conv2d", conv2d_autograd); }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
-  library.impl("conv2d", conv2d_autocast<c10::DispatchKey::AutocastCPU, at::kCPU>);
+  library.impl("conv2d", styleclip::autocast_cpu<"conv2d", decltype(conv2d_meta)>);
 }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
-  library.impl("conv2d", conv2d_autocast<c10::DispatchKey::AutocastCUDA, at::kCUDA>);
+  library.impl("conv2d", styleclip::autocast_cuda<"conv2d", decltype(conv2d_meta)>);
 }

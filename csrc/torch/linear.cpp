@@ -1,15 +1,17 @@
 // styleclip_rt::linear: schema, checks, CPU, Meta, Autograd, Autocast.
 #include "kernels/cpu/linear.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "checks.h"
-#include "packed_weight.h"
-#include "parallel.h"
+#include "kernels/cpu/heuristics.h"
+#include "torch/autocast.h"
+#include "torch/checks.h"
+#include "torch/op.h"
+#include "torch/packed_weight.h"
+#include "torch/parallel.h"
 
 namespace {
 
@@ -19,13 +21,10 @@ using styleclip::OptionalTensor;
 constexpr const char* kName = "linear";
 
 // y = x @ weight.T + bias, or x @ weight where transposed, over the last dimension of x.
-Tensor empty_output(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
-                    bool transposed) {
-  const auto type = x.scalar_type();
-  const bool known = type == at::kFloat || type == at::kBFloat16 ||
-                     (x.is_cuda() ? type == at::kHalf : type == at::kDouble);
-  TORCH_CHECK_TYPE(x.is_meta() ? x.is_floating_point() : known, kName,
-                   "'s compiled op does not take ", type);
+Tensor linear_meta(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
+                   bool transposed) {
+  styleclip::check_type(x, kName);
+  styleclip::check_fault(styleclip::sizes_fault(kName, "the input", x.sym_sizes()));
   TORCH_CHECK_VALUE(weight.dim() == 2, kName, " needs a weight [O, I], got ", weight.dim(),
                     " dimensions");
   TORCH_CHECK_VALUE(x.dim() > 0 && x.sym_size(-1) == weight.sym_size(transposed ? 0 : 1), kName,
@@ -42,29 +41,29 @@ template <class S>
 void run(const Tensor& x_in, const Tensor& weight, const OptionalTensor& bias_in, bool transposed,
          const Tensor& y) {
   using C = typename styleclip::ComputeType<S>::type;
-  const Tensor x = x_in.contiguous();
+  const Tensor x = styleclip::dense(x_in);
   const Tensor packed = styleclip::packed_conv_weight<S>(weight, styleclip::PackedFor::forward);
   const Tensor bias = styleclip::wide_side(bias_in, x.scalar_type());
   const int64_t inputs = x.size(-1), outputs = y.size(-1);
   const styleclip::Linear<S> layer{x.numel() / inputs,
                                    inputs,
                                    outputs,
-                                   static_cast<const S*>(x.const_data_ptr()),
+                                   styleclip::read<S>(x),
                                    static_cast<const char*>(packed.const_data_ptr()),
                                    transposed,
                                    styleclip::pointer<C>(bias)};
-  S* to = static_cast<S*>(y.mutable_data_ptr());
-  // A product of less than this is sooner done than handed to another thread.
-  const bool worth_parting = layer.rows * inputs * outputs > 1 << 20;
-  const int64_t parts = worth_parting ? at::get_num_threads() : 1;
+  S* to = styleclip::write<S>(y);
+  const auto& kernels = styleclip::linear_kernels<S>();
+  const bool parted = styleclip::worth_parting(layer.rows, inputs, outputs);
+  const int64_t parts = parted ? at::get_num_threads() : 1;
   styleclip::parallel(parts, 1, [&](int64_t from, int64_t until) {
-    for (int64_t part = from; part < until; ++part) styleclip::linear(layer, to, part, parts);
+    for (int64_t part = from; part < until; ++part) kernels.forward(layer, to, part, parts);
   });
 }
 
 Tensor linear_cpu(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                   bool transposed) {
-  const Tensor y = empty_output(x, weight, bias, transposed);
+  const Tensor y = linear_meta(x, weight, bias, transposed);
   if (y.numel() == 0) return y;
   if (x.size(-1) == 0) {
     return styleclip::given(bias) ? y.copy_(bias->to(y.scalar_type()).expand_as(y)) : y.zero_();
@@ -73,17 +72,8 @@ Tensor linear_cpu(const Tensor& x, const Tensor& weight, const OptionalTensor& b
   return y;
 }
 
-Tensor linear_meta(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
-                   bool transposed) {
-  return empty_output(x, weight, bias, transposed);
-}
-
 Tensor call(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool transposed) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("styleclip_rt::linear", "")
-          .typed<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, bool)>();
-  return op.call(x, weight, bias, transposed);
+  return styleclip::call<"linear", decltype(linear_meta)>(x, weight, bias, transposed);
 }
 
 // The gradient of the input is this layer again, the other way round; so are all further ones.
@@ -129,15 +119,6 @@ Tensor linear_autograd(const Tensor& x, const Tensor& weight, const OptionalTens
   return LinearFunction::apply(x, weight, bias, transposed);
 }
 
-template <c10::DispatchKey key, at::DeviceType device>
-Tensor linear_autocast(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
-                       bool transposed) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
-  const Tensor narrow =
-      at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device);
-  return call(narrow, weight, bias, transposed);
-}
-
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(styleclip_rt, library) {
@@ -150,9 +131,9 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) { library.impl("linear", linear_
 TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) { library.impl("linear", linear_autograd); }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
-  library.impl("linear", linear_autocast<c10::DispatchKey::AutocastCPU, at::kCPU>);
+  library.impl("linear", styleclip::autocast_cpu<"linear", decltype(linear_meta)>);
 }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
-  library.impl("linear", linear_autocast<c10::DispatchKey::AutocastCUDA, at::kCUDA>);
+  library.impl("linear", styleclip::autocast_cuda<"linear", decltype(linear_meta)>);
 }

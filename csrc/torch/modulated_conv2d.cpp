@@ -1,7 +1,6 @@
 // styleclip_rt::modulated_conv2d and its gradient: schemas, checks, CPU, Meta, Autograd, Autocast.
 #include "kernels/cpu/modulated_conv2d.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/conv_transpose2d.h>
@@ -12,14 +11,16 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <tuple>
 
-#include "checks.h"
-#include "composite_gradients.h"
 #include "kernels/cpu/bands.h"
-#include "packed_weight.h"
-#include "parallel.h"
+#include "kernels/cpu/heuristics.h"
+#include "torch/autocast.h"
+#include "torch/checks.h"
+#include "torch/composite_gradients.h"
+#include "torch/op.h"
+#include "torch/packed_weight.h"
+#include "torch/parallel.h"
 
 namespace {
 
@@ -101,7 +102,7 @@ struct Prepared {
 
   Prepared(const Layer& a, styleclip::PackedFor use) {
     const auto type = a.x.scalar_type();
-    x = a.x.contiguous(at::MemoryFormat::ChannelsLast);
+    x = styleclip::channels_last(a.x);
     const auto kernel = static_cast<int>(a.weight.size(2));
     const int tile =
         styleclip::winograd_tile(x.size(1), a.weight.size(0), x.size(2), x.size(3), kernel, a.up);
@@ -123,7 +124,7 @@ struct Prepared {
         static_cast<C>(a.slope),
         static_cast<C>(a.gain),
         styleclip::limit<S>(a.clamp),
-        static_cast<const S*>(x.const_data_ptr()),
+        styleclip::read<S>(x),
         static_cast<const char*>(weight.const_data_ptr()),
         styleclip::pointer<C>(style),
         styleclip::pointer<C>(factor),
@@ -143,11 +144,11 @@ void run_forward(const Layer& a, const Tensor& y, const Tensor& rgb) {
   const Prepared<S> prepared(
       a, a.up ? styleclip::PackedFor::forward_up : styleclip::PackedFor::forward);
   const styleclip::ModulatedConvOutputs<S> out{
-      static_cast<S*>(y.mutable_data_ptr()),
-      given(a.rgb_weight) ? rgb.mutable_data_ptr<C>() : nullptr};
+      styleclip::write<S>(y), given(a.rgb_weight) ? rgb.mutable_data_ptr<C>() : nullptr};
+  const auto& kernels = styleclip::modulated_conv2d_kernels<S>();
   const styleclip::Bands bands(a.x.size(0), a.x.size(2), at::get_num_threads());
   bands.each(styleclip::parallel, [&](int64_t n, int64_t, int64_t begin, int64_t end) {
-    styleclip::modulated_conv2d(prepared.layer, out, n, begin, end);
+    kernels.forward(prepared.layer, out, n, begin, end);
   });
 }
 
@@ -158,9 +159,8 @@ Gradients run_backward(const Layer& a, const Tensor& y, const OptionalTensor& gr
   const auto type = a.x.scalar_type();
   const Prepared<S> prepared(
       a, a.up ? styleclip::PackedFor::backward_up : styleclip::PackedFor::backward);
-  const Tensor made = y.contiguous(at::MemoryFormat::ChannelsLast);
-  const Tensor grad =
-      given(grad_y) ? grad_y->to(type).contiguous(at::MemoryFormat::ChannelsLast) : Tensor();
+  const Tensor made = styleclip::channels_last(y);
+  const Tensor grad = given(grad_y) ? styleclip::channels_last(grad_y->to(type)) : Tensor();
   const Tensor image = wide_side(grad_rgb, type);
   const int64_t n = a.x.size(0), inputs = a.x.size(1), outputs = a.weight.size(0);
   const auto sums = a.x.options().dtype(wide(type));
@@ -172,18 +172,18 @@ Gradients run_backward(const Layer& a, const Tensor& y, const OptionalTensor& gr
   Tensor factor = at::zeros({n, parts, outputs}, sums);
   Tensor rgb_style = at::zeros({n, parts, outputs}, sums);
   Tensor strength = at::zeros({n, parts}, sums);
+  const auto& kernels = styleclip::modulated_conv2d_kernels<S>();
   bands.each(styleclip::parallel, [&](int64_t sample, int64_t band, int64_t begin, int64_t end) {
     const int64_t at = sample * parts + band;
-    const styleclip::ModulatedConvGradients<S> out{
-        static_cast<const S*>(made.const_data_ptr()),
-        grad.defined() ? static_cast<const S*>(grad.const_data_ptr()) : nullptr,
-        styleclip::pointer<C>(image),
-        need_x ? static_cast<S*>(grad_x.mutable_data_ptr()) : nullptr,
-        style.mutable_data_ptr<C>() + at * inputs,
-        factor.mutable_data_ptr<C>() + at * outputs,
-        rgb_style.mutable_data_ptr<C>() + at * outputs,
-        strength.mutable_data_ptr<C>() + at};
-    styleclip::modulated_conv2d_backward(prepared.layer, out, sample, begin, end);
+    const styleclip::ModulatedConvGradients<S> out{styleclip::read<S>(made),
+                                                   styleclip::read<S>(grad),
+                                                   styleclip::pointer<C>(image),
+                                                   need_x ? styleclip::write<S>(grad_x) : nullptr,
+                                                   style.mutable_data_ptr<C>() + at * inputs,
+                                                   factor.mutable_data_ptr<C>() + at * outputs,
+                                                   rgb_style.mutable_data_ptr<C>() + at * outputs,
+                                                   strength.mutable_data_ptr<C>() + at};
+    kernels.backward(prepared.layer, out, sample, begin, end);
   });
   const Tensor none = at::empty({0}, sums);
   return {grad_x, style.sum(1), given(a.factor) ? factor.sum(1) : none,
@@ -204,7 +204,8 @@ std::tuple<Tensor, Tensor> modulated_conv2d_cpu(STYLECLIP_LAYER) {
   const Layer layer{STYLECLIP_LAYER_ARGUMENTS};
   layer.check();
   auto [y, rgb] = empty_outputs(layer);
-  if (y.numel() == 0) return {y, rgb};
+  // Without outputs the image is a sum of nothing.
+  if (y.numel() == 0) return {y, rgb.zero_()};
   styleclip::with_type(x, [&, &y = y, &rgb = rgb]<class S>(S) { run_forward<S>(layer, y, rgb); });
   return {y, rgb};
 }
@@ -241,6 +242,11 @@ Gradients modulated_conv2d_backward_cpu(const OptionalTensor& grad_y,
                                         STYLECLIP_LAYER, bool need_x) {
   const Layer layer{STYLECLIP_LAYER_ARGUMENTS};
   check_gradients(layer, grad_y, grad_rgb, y);
+  if (y.numel() == 0) {
+    auto [grad_x, grad_style, factor, strength, rgb_style] = empty_gradients(layer, need_x);
+    return {grad_x.zero_(), grad_style.zero_(), factor.zero_(), strength.zero_(),
+            rgb_style.zero_()};
+  }
   return styleclip::with_type(
       x, [&]<class S>(S) { return run_backward<S>(layer, y, grad_y, grad_rgb, need_x); });
 }
@@ -262,22 +268,6 @@ Gradients modulated_conv2d_backward_meta(const OptionalTensor& grad_y,
 }
 
 // --- Autograd ---
-
-std::tuple<Tensor, Tensor> call_forward(STYLECLIP_LAYER) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("styleclip_rt::modulated_conv2d", "")
-                             .typed<std::tuple<Tensor, Tensor>(STYLECLIP_LAYER)>();
-  return op.call(STYLECLIP_LAYER_ARGUMENTS);
-}
-
-Gradients call_backward(const OptionalTensor& grad_y, const OptionalTensor& grad_rgb,
-                        const Tensor& y, STYLECLIP_LAYER, bool need_x) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("styleclip_rt::modulated_conv2d_backward", "")
-                             .typed<Gradients(const OptionalTensor&, const OptionalTensor&,
-                                              const Tensor&, STYLECLIP_LAYER, bool)>();
-  return op.call(grad_y, grad_rgb, y, STYLECLIP_LAYER_ARGUMENTS, need_x);
-}
 
 // The layer in torch's own differentiable operators, for the gradients that no kernel is written
 // for: those of weights, biases and noise maps, and every second derivative.
@@ -316,8 +306,9 @@ struct ModulatedConv2d : torch::autograd::Function<ModulatedConv2d> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
                                                 STYLECLIP_LAYER) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    auto [y, rgb] = call_forward(STYLECLIP_LAYER_ARGUMENTS);
-    const auto plain = [](const OptionalTensor& tensor) { return tensor.value_or(Tensor()); };
+    auto [y, rgb] = styleclip::call<"modulated_conv2d", decltype(modulated_conv2d_meta)>(
+        STYLECLIP_LAYER_ARGUMENTS);
+    using styleclip::plain;
     context->save_for_backward({x, weight, style, plain(factor), plain(noise),
                                 plain(noise_strength), plain(bias), plain(rgb_weight),
                                 plain(rgb_style), y});
@@ -340,25 +331,14 @@ struct ModulatedConv2d : torch::autograd::Function<ModulatedConv2d> {
     const bool up = saved["up"].toBool();
     const double slope = saved["slope"].toDouble(), gain = saved["gain"].toDouble();
     const auto clamp = saved["clamp"].toOptional<double>();
-    const auto optional = [&](size_t i) {
-      return tensors[i].defined() ? OptionalTensor(tensors[i]) : OptionalTensor();
-    };
+    const auto optional = [&](size_t i) { return styleclip::optional(tensors[i]); };
     const auto run = [&](const auto& function, auto&&... rest) {
       return function(tensors[0], tensors[1], tensors[2], optional(3), optional(4), optional(5),
                       optional(6), optional(7), optional(8), up, slope, gain, clamp, rest...);
     };
-    // Arguments that were not given have no edge in the graph.
-    const auto wanted = [&](size_t i) {
-      if (!tensors[i].defined()) return false;
-      const auto before = std::count_if(tensors.begin(), tensors.begin() + i,
-                                        [](const Tensor& tensor) { return tensor.defined(); });
-      return context->needs_input_grad(before);
-    };
+    const auto places = styleclip::wanted_gradients(*context, tensors, kTensors);
+    const auto wanted = [&](size_t i) { return styleclip::contains(places, i); };
     if (at::GradMode::is_enabled() || wanted(1) || wanted(4) || wanted(6) || wanted(7)) {
-      std::vector<size_t> places;
-      for (size_t i = 0; i < kTensors; ++i) {
-        if (wanted(i)) places.push_back(i);
-      }
       const auto found = styleclip::composite_gradients(tensors, places, grads, [&] {
         const auto outputs =
             run([](STYLECLIP_LAYER) { return composite(STYLECLIP_LAYER_ARGUMENTS); });
@@ -367,12 +347,12 @@ struct ModulatedConv2d : torch::autograd::Function<ModulatedConv2d> {
       for (size_t i = 0; i < found.size(); ++i) result[places[i]] = found[i];
       return result;
     }
-    const auto grad = [&](size_t i) {
-      return grads[i].defined() ? OptionalTensor(grads[i]) : OptionalTensor();
-    };
     auto [grad_x, style, factor, strength, rgb_style] = run(
         [&](STYLECLIP_LAYER, bool need_x) {
-          return call_backward(grad(0), grad(1), tensors[9], STYLECLIP_LAYER_ARGUMENTS, need_x);
+          return styleclip::call<"modulated_conv2d_backward",
+                                 decltype(modulated_conv2d_backward_meta)>(
+              styleclip::optional(grads[0]), styleclip::optional(grads[1]), tensors[9],
+              STYLECLIP_LAYER_ARGUMENTS, need_x);
         },
         wanted(0));
     if (wanted(0)) result[0] = grad_x;
@@ -387,17 +367,6 @@ struct ModulatedConv2d : torch::autograd::Function<ModulatedConv2d> {
 std::tuple<Tensor, Tensor> modulated_conv2d_autograd(STYLECLIP_LAYER) {
   auto outputs = ModulatedConv2d::apply(STYLECLIP_LAYER_ARGUMENTS);
   return {outputs[0], outputs[1]};
-}
-
-// --- Autocast ---
-
-template <c10::DispatchKey key, at::DeviceType device>
-std::tuple<Tensor, Tensor> modulated_conv2d_autocast(STYLECLIP_LAYER) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
-  const Tensor narrow =
-      at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device);
-  return call_forward(narrow, weight, style, factor, noise, noise_strength, bias, rgb_weight,
-                      rgb_style, up, slope, gain, clamp);
 }
 
 }  // namespace
@@ -434,10 +403,10 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
   library.impl("modulated_conv2d",
-               modulated_conv2d_autocast<c10::DispatchKey::AutocastCPU, at::kCPU>);
+               styleclip::autocast_cpu<"modulated_conv2d", decltype(modulated_conv2d_meta)>);
 }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
   library.impl("modulated_conv2d",
-               modulated_conv2d_autocast<c10::DispatchKey::AutocastCUDA, at::kCUDA>);
+               styleclip::autocast_cuda<"modulated_conv2d", decltype(modulated_conv2d_meta)>);
 }

@@ -1,7 +1,6 @@
 // styleclip_rt::separable_conv2d and its gradient: schemas, checks, CPU, Meta, Autograd, Autocast.
 #include "kernels/cpu/separable_conv2d.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
@@ -12,15 +11,15 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <algorithm>
 #include <tuple>
 
-#include "checks.h"
-#include "composite_gradients.h"
 #include "kernels/cpu/bands.h"
-#include "kernels/cpu/modulated_conv2d.h"
-#include "packed_weight.h"
-#include "parallel.h"
+#include "torch/autocast.h"
+#include "torch/checks.h"
+#include "torch/composite_gradients.h"
+#include "torch/op.h"
+#include "torch/packed_weight.h"
+#include "torch/parallel.h"
 
 namespace {
 
@@ -92,7 +91,7 @@ struct Prepared {
   Prepared(const Layer& a, const OptionalTensor& bias_in, const OptionalTensor& noise_in,
            styleclip::PackedFor direction) {
     const auto type = a.x.scalar_type();
-    x = a.x.contiguous(at::MemoryFormat::ChannelsLast);
+    x = styleclip::channels_last(a.x);
     style = wide_side(a.style, type);
     up_style = wide_side(a.up_style, type);
     depthwise = wide_side(a.depthwise, type);
@@ -104,7 +103,7 @@ struct Prepared {
              x.size(2),
              x.size(3),
              static_cast<C>(a.slope),
-             static_cast<const S*>(x.const_data_ptr()),
+             styleclip::read<S>(x),
              styleclip::pointer<C>(style),
              styleclip::pointer<C>(up_style),
              styleclip::pointer<C>(depthwise),
@@ -118,10 +117,11 @@ template <class S>
 void run_forward(const Layer& a, const OptionalTensor& bias, const OptionalTensor& noise,
                  const Tensor& y) {
   const Prepared<S> prepared(a, bias, noise, styleclip::PackedFor::forward);
-  S* to = static_cast<S*>(y.mutable_data_ptr());
+  S* to = styleclip::write<S>(y);
+  const auto& kernels = styleclip::separable_conv2d_kernels<S>();
   const styleclip::Bands bands(a.x.size(0), a.x.size(2), at::get_num_threads());
   bands.each(styleclip::parallel, [&](int64_t n, int64_t, int64_t begin, int64_t end) {
-    styleclip::separable_conv2d(prepared.layer, to, n, begin, end);
+    kernels.forward(prepared.layer, to, n, begin, end);
   });
 }
 
@@ -130,8 +130,8 @@ Gradients run_backward(const Layer& a, const Tensor& grad, const Tensor& y, bool
   using C = typename styleclip::ComputeType<S>::type;
   const auto type = a.x.scalar_type();
   const Prepared<S> prepared(a, {}, {}, styleclip::PackedFor::backward);
-  const Tensor made = y.contiguous(at::MemoryFormat::ChannelsLast);
-  const Tensor from = grad.to(type).contiguous(at::MemoryFormat::ChannelsLast);
+  const Tensor made = styleclip::channels_last(y);
+  const Tensor from = styleclip::channels_last(grad.to(type));
   const int64_t n = a.x.size(0), channels = a.depthwise.size(0);
   const auto sums = a.x.options().dtype(wide(type));
   const styleclip::Bands bands(n, a.x.size(2), at::get_num_threads());
@@ -140,14 +140,14 @@ Gradients run_backward(const Layer& a, const Tensor& grad, const Tensor& y, bool
                          : at::empty({0}, a.x.options());
   Tensor style = at::zeros({n, parts, channels}, sums);
   Tensor up_style = at::zeros({n, parts, 4 * channels}, sums);
+  const auto& kernels = styleclip::separable_conv2d_kernels<S>();
   bands.each(styleclip::parallel, [&](int64_t sample, int64_t band, int64_t begin, int64_t end) {
     const int64_t at = sample * parts + band;
     const styleclip::SeparableConvGradients<S> out{
-        static_cast<const S*>(made.const_data_ptr()), static_cast<const S*>(from.const_data_ptr()),
-        need_x ? static_cast<S*>(grad_x.mutable_data_ptr()) : nullptr,
-        style.mutable_data_ptr<C>() + at * channels,
+        styleclip::read<S>(made), styleclip::read<S>(from),
+        need_x ? styleclip::write<S>(grad_x) : nullptr, style.mutable_data_ptr<C>() + at * channels,
         up_style.mutable_data_ptr<C>() + at * 4 * channels};
-    styleclip::separable_conv2d_backward(prepared.layer, out, sample, begin, end);
+    kernels.backward(prepared.layer, out, sample, begin, end);
   });
   return {grad_x, style.sum(1), a.up() ? up_style.sum(1) : at::empty({0}, sums)};
 }
@@ -155,6 +155,14 @@ Gradients run_backward(const Layer& a, const Tensor& grad, const Tensor& y, bool
 Tensor empty_output(const Layer& a) {
   return at::empty_symint({a.x.sym_size(0), a.outputs(), a.height(), a.width()}, a.x.options(),
                           at::MemoryFormat::ChannelsLast);
+}
+
+Gradients empty_gradients(const Layer& a, bool need_x) {
+  const auto sums = a.x.options().dtype(wide(a.x.scalar_type()));
+  return {need_x ? at::empty_symint(a.x.sym_sizes(), a.x.options(), at::MemoryFormat::ChannelsLast)
+                 : at::empty({0}, a.x.options()),
+          at::empty_symint(a.style.sym_sizes(), sums),
+          a.up() ? at::empty_symint(a.up_style->sym_sizes(), sums) : at::empty({0}, sums)};
 }
 
 Tensor separable_conv2d_cpu(const Tensor& x, const Tensor& style, const OptionalTensor& up_style,
@@ -174,6 +182,10 @@ Gradients separable_conv2d_backward_cpu(const Tensor& grad, const Tensor& x, con
                                         double slope, bool need_x) {
   const Layer layer{x, style, up_style, depthwise, pointwise, slope};
   layer.check(grad, y);
+  if (y.numel() == 0) {
+    auto [grad_x, grad_style, grad_up_style] = empty_gradients(layer, need_x);
+    return {grad_x.zero_(), grad_style.zero_(), grad_up_style.zero_()};
+  }
   return styleclip::with_type(x,
                               [&]<class S>(S) { return run_backward<S>(layer, grad, y, need_x); });
 }
@@ -195,36 +207,10 @@ Gradients separable_conv2d_backward_meta(const Tensor& grad, const Tensor& x, co
                                          double slope, bool need_x) {
   const Layer layer{x, style, up_style, depthwise, pointwise, slope};
   layer.check(grad, y);
-  const auto sums = x.options().dtype(wide(x.scalar_type()));
-  return {need_x ? at::empty_symint(x.sym_sizes(), x.options(), at::MemoryFormat::ChannelsLast)
-                 : at::empty({0}, x.options()),
-          at::empty_symint(style.sym_sizes(), sums),
-          layer.up() ? at::empty_symint(up_style->sym_sizes(), sums) : at::empty({0}, sums)};
+  return empty_gradients(layer, need_x);
 }
 
 // --- Autograd ---
-
-Tensor call_forward(const Tensor& x, const Tensor& style, const OptionalTensor& up_style,
-                    const Tensor& depthwise, const Tensor& pointwise, const OptionalTensor& bias,
-                    const OptionalTensor& noise, double slope) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("styleclip_rt::separable_conv2d", "")
-          .typed<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, const Tensor&,
-                        const Tensor&, const OptionalTensor&, const OptionalTensor&, double)>();
-  return op.call(x, style, up_style, depthwise, pointwise, bias, noise, slope);
-}
-
-Gradients call_backward(const Tensor& grad, const Tensor& x, const Tensor& y, const Tensor& style,
-                        const OptionalTensor& up_style, const Tensor& depthwise,
-                        const Tensor& pointwise, double slope, bool need_x) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("styleclip_rt::separable_conv2d_backward", "")
-          .typed<Gradients(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                           const OptionalTensor&, const Tensor&, const Tensor&, double, bool)>();
-  return op.call(grad, x, y, style, up_style, depthwise, pointwise, slope, need_x);
-}
 
 // The layer in torch's own differentiable operators, for the gradients that no kernel is written
 // for: those of weights, biases and noise maps, and every second derivative.
@@ -263,8 +249,9 @@ struct SeparableConv2d : torch::autograd::Function<SeparableConv2d> {
                         const Tensor& depthwise, const Tensor& pointwise,
                         const OptionalTensor& bias, const OptionalTensor& noise, double slope) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    Tensor y = call_forward(x, style, up_style, depthwise, pointwise, bias, noise, slope);
-    const auto plain = [](const OptionalTensor& tensor) { return tensor.value_or(Tensor()); };
+    Tensor y = styleclip::call<"separable_conv2d", decltype(separable_conv2d_meta)>(
+        x, style, up_style, depthwise, pointwise, bias, noise, slope);
+    using styleclip::plain;
     context->save_for_backward(
         {x, style, plain(up_style), depthwise, pointwise, plain(bias), plain(noise), y});
     context->saved_data["slope"] = slope;
@@ -276,27 +263,19 @@ struct SeparableConv2d : torch::autograd::Function<SeparableConv2d> {
     torch::autograd::variable_list result(8);
     auto tensors = context->get_saved_variables();
     const double slope = context->saved_data["slope"].toDouble();
-    // Arguments that were not given have no edge in the graph.
-    const auto wanted = [&](size_t i) {
-      if (!tensors[i].defined()) return false;
-      const auto before = std::count_if(tensors.begin(), tensors.begin() + i,
-                                        [](const Tensor& tensor) { return tensor.defined(); });
-      return context->needs_input_grad(before);
-    };
+    const auto places = styleclip::wanted_gradients(*context, tensors, kTensors);
+    const auto wanted = [&](size_t i) { return styleclip::contains(places, i); };
     if (at::GradMode::is_enabled() || wanted(3) || wanted(4) || wanted(5) || wanted(6)) {
-      std::vector<size_t> places;
-      for (size_t i = 0; i < kTensors; ++i) {
-        if (wanted(i)) places.push_back(i);
-      }
       const auto found = styleclip::composite_gradients(tensors, places, grads, [&] {
         return torch::autograd::variable_list{composite(tensors, slope)};
       });
       for (size_t i = 0; i < found.size(); ++i) result[places[i]] = found[i];
       return result;
     }
-    const OptionalTensor up = tensors[2].defined() ? OptionalTensor(tensors[2]) : OptionalTensor();
-    auto [grad_x, style, up_style] = call_backward(grads[0], tensors[0], tensors[7], tensors[1], up,
-                                                   tensors[3], tensors[4], slope, wanted(0));
+    auto [grad_x, style, up_style] =
+        styleclip::call<"separable_conv2d_backward", decltype(separable_conv2d_backward_meta)>(
+            grads[0], tensors[0], tensors[7], tensors[1], styleclip::optional(tensors[2]),
+            tensors[3], tensors[4], slope, wanted(0));
     if (wanted(0)) result[0] = grad_x;
     if (wanted(1)) result[1] = style;
     if (wanted(2)) result[2] = up_style;
@@ -309,19 +288,6 @@ Tensor separable_conv2d_autograd(const Tensor& x, const Tensor& style,
                                  const Tensor& pointwise, const OptionalTensor& bias,
                                  const OptionalTensor& noise, double slope) {
   return SeparableConv2d::apply(x, style, up_style, depthwise, pointwise, bias, noise, slope);
-}
-
-// --- Autocast ---
-
-template <c10::DispatchKey key, at::DeviceType device>
-Tensor separable_conv2d_autocast(const Tensor& x, const Tensor& style,
-                                 const OptionalTensor& up_style, const Tensor& depthwise,
-                                 const Tensor& pointwise, const OptionalTensor& bias,
-                                 const OptionalTensor& noise, double slope) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(key);
-  const Tensor narrow =
-      at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), x, device);
-  return call_forward(narrow, style, up_style, depthwise, pointwise, bias, noise, slope);
 }
 
 }  // namespace
@@ -354,10 +320,10 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
   library.impl("separable_conv2d",
-               separable_conv2d_autocast<c10::DispatchKey::AutocastCPU, at::kCPU>);
+               styleclip::autocast_cpu<"separable_conv2d", decltype(separable_conv2d_meta)>);
 }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
   library.impl("separable_conv2d",
-               separable_conv2d_autocast<c10::DispatchKey::AutocastCUDA, at::kCUDA>);
+               styleclip::autocast_cuda<"separable_conv2d", decltype(separable_conv2d_meta)>);
 }

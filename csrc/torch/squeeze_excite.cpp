@@ -1,7 +1,6 @@
 // styleclip_rt::squeeze_excite and its gradient: schemas, checks, CPU, Meta, Autograd, Autocast.
 #include "kernels/cpu/squeeze_excite.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -17,9 +16,12 @@
 #include <tuple>
 #include <vector>
 
-#include "checks.h"
-#include "composite_gradients.h"
-#include "parallel.h"
+#include "kernels/cpu/heuristics.h"
+#include "torch/autocast.h"
+#include "torch/checks.h"
+#include "torch/composite_gradients.h"
+#include "torch/op.h"
+#include "torch/parallel.h"
 
 namespace {
 
@@ -55,7 +57,7 @@ Tensor empty_pooled(const Tensor& x) {
 template <class Run>
 void in_parts(const Tensor& x, const Run& run) {
   const int64_t pixels = x.size(2) * x.size(3);
-  const int64_t parts = pixels * x.size(1) > 1 << 16 ? at::get_num_threads() : 1;
+  const int64_t parts = styleclip::worth_parting(pixels * x.size(1)) ? at::get_num_threads() : 1;
   styleclip::parallel(parts, 1, [&](int64_t from, int64_t until) {
     for (int64_t i = from; i < until; ++i) run(i, pixels * i / parts, pixels * (i + 1) / parts);
   });
@@ -67,11 +69,12 @@ struct Prepared {
   using C = typename styleclip::ComputeType<S>::type;
   Tensor x, other, squeeze, excite;
   styleclip::ChannelGate<C> layer;
+  const styleclip::SqueezeExciteKernels<S>& kernels = styleclip::squeeze_excite_kernels<S>();
 
   Prepared(const Tensor& x_in, const Tensor& other_in, const Tensor& squeeze_in,
            const Tensor& excite_in) {
-    x = x_in.contiguous(at::MemoryFormat::ChannelsLast);
-    other = other_in.contiguous(at::MemoryFormat::ChannelsLast);
+    x = styleclip::channels_last(x_in);
+    other = styleclip::channels_last(other_in);
     squeeze = styleclip::wide_side(squeeze_in, x.scalar_type());
     excite = styleclip::wide_side(excite_in, x.scalar_type());
     layer = {x.size(1), squeeze.size(0), styleclip::pointer<C>(squeeze),
@@ -79,10 +82,10 @@ struct Prepared {
   }
 
   const S* image(const Tensor& of, int64_t n) const {
-    return static_cast<const S*>(of.const_data_ptr()) + n * x.size(1) * x.size(2) * x.size(3);
+    return styleclip::read<S>(of) + n * x.size(1) * x.size(2) * x.size(3);
   }
   S* image(Tensor& of, int64_t n) const {
-    return static_cast<S*>(of.mutable_data_ptr()) + n * x.size(1) * x.size(2) * x.size(3);
+    return styleclip::write<S>(of) + n * x.size(1) * x.size(2) * x.size(3);
   }
 
   // Sums of a, or of a * b, over the pixels: [C].
@@ -90,7 +93,7 @@ struct Prepared {
     const int64_t channels = x.size(1);
     std::vector<C> sums(channels * at::get_num_threads());
     in_parts(x, [&](int64_t part, int64_t begin, int64_t end) {
-      styleclip::sum_pixels<S>(a, b, channels, begin, end, sums.data() + part * channels);
+      kernels.sum_pixels(a, b, channels, begin, end, sums.data() + part * channels);
     });
     for (size_t i = channels; i < sums.size(); ++i) sums[i % channels] += sums[i];
     sums.resize(channels);
@@ -108,10 +111,10 @@ void run_forward(const Prepared<S>& prepared, Tensor& out, Tensor& pooled) {
     C* mean = pooled.mutable_data_ptr<C>() + n * channels;
     const auto sums = prepared.sums(x, nullptr);
     std::transform(sums.begin(), sums.end(), mean, [&](C sum) { return sum / pixels; });
-    styleclip::gate(prepared.layer, mean, gate.data());
+    prepared.kernels.gate(prepared.layer, mean, gate.data());
     in_parts(out, [&](int64_t, int64_t begin, int64_t end) {
-      styleclip::scale_pixels<S>(x, gate.data(), prepared.image(prepared.other, n), nullptr,
-                                 channels, begin, end, prepared.image(out, n));
+      prepared.kernels.scale_pixels(x, gate.data(), prepared.image(prepared.other, n), nullptr,
+                                    channels, begin, end, prepared.image(out, n));
     });
   }
 }
@@ -125,13 +128,13 @@ void run_backward(const Prepared<S>& prepared, const Tensor& pooled, Tensor& gra
     const S* grad = prepared.image(prepared.other, n);
     const C* mean = pooled.const_data_ptr<C>() + n * channels;
     const auto grad_gate = prepared.sums(prepared.image(prepared.x, n), grad);
-    styleclip::gate(prepared.layer, mean, gate.data());
-    styleclip::gate_backward<C>(prepared.layer, mean, gate.data(), grad_gate.data(),
-                                constant.data());
+    prepared.kernels.gate(prepared.layer, mean, gate.data());
+    prepared.kernels.gate_backward(prepared.layer, mean, gate.data(), grad_gate.data(),
+                                   constant.data());
     for (C& share : constant) share /= pixels;
     in_parts(grad_x, [&](int64_t, int64_t begin, int64_t end) {
-      styleclip::scale_pixels<S>(grad, gate.data(), nullptr, constant.data(), channels, begin, end,
-                                 prepared.image(grad_x, n));
+      prepared.kernels.scale_pixels(grad, gate.data(), nullptr, constant.data(), channels, begin,
+                                    end, prepared.image(grad_x, n));
     });
   }
 }
@@ -186,24 +189,6 @@ Tensor squeeze_excite_backward_meta(const Tensor& grad, const Tensor& x, const T
 
 // --- Autograd ---
 
-std::tuple<Tensor, Tensor> call_forward(const Tensor& x, const Tensor& shortcut,
-                                        const Tensor& squeeze, const Tensor& excite) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("styleclip_rt::squeeze_excite", "")
-                             .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&,
-                                                               const Tensor&, const Tensor&)>();
-  return op.call(x, shortcut, squeeze, excite);
-}
-
-Tensor call_backward(const Tensor& grad, const Tensor& x, const Tensor& pooled,
-                     const Tensor& squeeze, const Tensor& excite) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("styleclip_rt::squeeze_excite_backward", "")
-                             .typed<Tensor(const Tensor&, const Tensor&, const Tensor&,
-                                           const Tensor&, const Tensor&)>();
-  return op.call(grad, x, pooled, squeeze, excite);
-}
-
 // In torch's own differentiable operators, for second derivatives and the gradients of weights.
 Tensor composite(const Tensor& x_in, const Tensor& shortcut, const Tensor& squeeze,
                  const Tensor& excite) {
@@ -219,7 +204,8 @@ struct SqueezeExcite : torch::autograd::Function<SqueezeExcite> {
                                                 const Tensor& x, const Tensor& shortcut,
                                                 const Tensor& squeeze, const Tensor& excite) {
     at::AutoDispatchBelowADInplaceOrView below_autograd;
-    auto [out, pooled] = call_forward(x, shortcut, squeeze, excite);
+    auto [out, pooled] = styleclip::call<"squeeze_excite", decltype(squeeze_excite_meta)>(
+        x, shortcut, squeeze, excite);
     context->save_for_backward({x, squeeze, excite, pooled});
     context->mark_non_differentiable({pooled});
     context->set_materialize_grads(false);
@@ -241,7 +227,9 @@ struct SqueezeExcite : torch::autograd::Function<SqueezeExcite> {
     }
     if (wanted.empty()) return result;
     if (!at::GradMode::is_enabled() && wanted == std::vector<size_t>{0}) {
-      result[0] = call_backward(grad, saved[0], saved[3], saved[1], saved[2]);
+      result[0] =
+          styleclip::call<"squeeze_excite_backward", decltype(squeeze_excite_backward_meta)>(
+              grad, saved[0], saved[3], saved[1], saved[2]);
       return result;
     }
     const auto found = styleclip::composite_gradients(saved, wanted, grads, [&] {
@@ -258,17 +246,6 @@ std::tuple<Tensor, Tensor> squeeze_excite_autograd(const Tensor& x, const Tensor
                                                    const Tensor& squeeze, const Tensor& excite) {
   auto outputs = SqueezeExcite::apply(x, shortcut, squeeze, excite);
   return {outputs[0], outputs[1]};
-}
-
-// --- Autocast ---
-
-std::tuple<Tensor, Tensor> squeeze_excite_autocast(const Tensor& x, const Tensor& shortcut,
-                                                   const Tensor& squeeze, const Tensor& excite) {
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCPU);
-  const auto narrow = [](const Tensor& image) {
-    return at::autocast::cached_cast(at::autocast::get_autocast_dtype(at::kCPU), image, at::kCPU);
-  };
-  return call_forward(narrow(x), narrow(shortcut), squeeze, excite);
 }
 
 }  // namespace
@@ -299,5 +276,6 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
 }
 
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
-  library.impl("squeeze_excite", squeeze_excite_autocast);
+  library.impl("squeeze_excite",
+               styleclip::autocast_cpu<"squeeze_excite", decltype(squeeze_excite_meta), 2>);
 }

@@ -179,6 +179,43 @@ def test_compiled_op_guards_itself(image, crop, size, mean, error, message):
         torch.ops.styleclip_rt.area_resample(image, crop, size, mean, [])
 
 
+HUGE = 2**63 - 1
+OUTSIDE = [
+    (HUGE, 0, 1, 1),
+    (HUGE, 0, 2, 1),
+    (1, 0, HUGE, 1),
+    (0, HUGE - 1, 1, 3),
+    (0, 1, 1, HUGE),
+    (-HUGE, 0, HUGE, 1),
+    (-1 - HUGE, 0, 4, 4),
+    (2**62, 2**62, 2**62, 2**62),
+]
+
+
+@pytest.mark.skipif(not _library.load(), reason="needs the compiled ops")
+@pytest.mark.parametrize("crop", OUTSIDE)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_no_crop_wraps_round_into_the_image(crop, device):
+    image = torch.zeros(1, 3, 4, 4, device=device)
+    kernels = torch.ops.styleclip_rt
+    with pytest.raises(ValueError, match="inside the image of 4x4"):
+        kernels.area_resample(image, crop, (2, 2), [], [])
+    with pytest.raises(ValueError, match="inside the image of 4x4"):
+        kernels.area_resample_transpose(image, (4, 4), crop, [])
+    with pytest.raises(StyleClipError, match="inside the image of 4x4"):
+        area_resample(image, (2, 2), crop)
+
+
+@pytest.mark.skipif(not _library.load(), reason="needs the compiled ops")
+@pytest.mark.parametrize("side", [2**31, 2**62, HUGE])
+def test_no_side_is_too_long_to_multiply(side):
+    kernels = torch.ops.styleclip_rt
+    with pytest.raises(ValueError, match="below 2\\^31"):
+        kernels.area_resample(torch.zeros(0, 3, 4, 4), (0, 0, 4, 4), (side, 1), [], [])
+    with pytest.raises(ValueError, match="below 2\\^31"):
+        kernels.area_resample_transpose(torch.zeros(0, 3, 4, 4), (side, 4), (0, 0, 4, 4), [])
+
+
 @BOTH
 @pytest.mark.parametrize(
     ("image", "arguments", "message"),

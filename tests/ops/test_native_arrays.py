@@ -281,6 +281,51 @@ def test_what_does_not_fit_is_refused(
         call()
 
 
+HUGE = 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    "crop",
+    [(HUGE, 0, 1, 1), (0, HUGE, 1, 2), (1, 0, HUGE, 1), (0, 0, 1, HUGE), (-HUGE, 0, HUGE, 1)],
+)
+def test_no_crop_wraps_round_into_the_image(crop: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="inside the image of 4x4"):
+        native.area_resample(numbers(1, 3, 4, 4), (2, 2), crop)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"up": 2**32},
+        {"down": 2**32},
+        {"up": HUGE, "down": HUGE},
+        {"padding": (HUGE, 1, 0, 0)},
+        {"padding": (0, 0, -HUGE, 1)},
+    ],
+)
+def test_no_factor_or_padding_overflows(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"below 2\^31"):
+        native.upfirdn2d(numbers(1, 1, 2, 2), numbers(1, 1), **arguments)
+
+
+def test_no_array_is_read_beside_its_type() -> None:
+    x = np.frombuffer(b"\0" + numbers(2, 4, 3, 5).tobytes(), np.float32, 120, 1).reshape(2, 4, 3, 5)
+    with pytest.raises(ValueError, match=r"give x.copy\(\)"):
+        native.bias_act(x)
+    with pytest.raises(ValueError, match=r"2\^31 or more"):
+        native.PackedWeight(np.zeros((0, 0, 2**32 + 3, 3), np.float32))
+
+
+def test_an_image_of_no_outputs_is_black() -> None:
+    weight, sides = native.PackedWeight(numbers(0, 4, 3, 3)), (numbers(3, 0), numbers(2, 0))
+    x = images(2, 4, 60, 60, last=True)
+    _, rgb = native.modulated_conv2d(
+        x, weight, numbers(2, 4), rgb_weight=sides[0], rgb_style=sides[1]
+    )
+    assert rgb.shape == (2, 3, 60, 60)
+    assert not rgb.any()
+
+
 def test_without_torch_and_on_several_threads() -> None:
     script = (
         "import sys, numpy as np; from styleclip_rt import _native as native;"

@@ -2,12 +2,12 @@
 // network, in one pass over its input: batch norm and PReLU of the input as its rows are prepared,
 // batch norm of the output as it is finished; and the gradient of the input.
 //
-// Rows are worked through as in modulated_conv2d.h, whose `pack_conv` packs the weight.
+// Rows are worked through as in modulated_conv2d.h; packing.h packs the weight.
 #pragma once
 
 #include <cstdint>
 
-#include "simd_types.h"
+#include "isa.h"
 
 namespace styleclip {
 
@@ -17,7 +17,7 @@ struct Conv2d {
   using C = typename ComputeType<S>::type;
 
   std::int64_t in_channels, out_channels, height, width;
-  int tile;            // the weight is packed for, see `winograd_tile`
+  int tile;            // the weight is packed for, see heuristics.h
   const char* weight;  // packed for this direction
 
   // v = x * scale + shift, and v * slope where v is negative, is what is convolved; its border is
@@ -26,14 +26,14 @@ struct Conv2d {
   const C *factor, *bias;
 };
 
-// Rows [begin, end) of sample n.
+// Rows [begin, end) of sample n. `backward` reads `x` where there is a slope.
 template <class S>
-void conv2d(const Conv2d<S>& layer, const S* x, S* y, std::int64_t n, std::int64_t begin,
-            std::int64_t end);
-
-// `x` is read where there is a slope.
-template <class S>
-void conv2d_backward(const Conv2d<S>& layer, const S* x, const S* grad_y, S* grad_x, std::int64_t n,
-                     std::int64_t begin, std::int64_t end);
+struct Conv2dKernels {
+  void (*forward)(const Conv2d<S>& layer, const S* x, S* y, std::int64_t n, std::int64_t begin,
+                  std::int64_t end);
+  void (*backward)(const Conv2d<S>& layer, const S* x, const S* grad_y, S* grad_x, std::int64_t n,
+                   std::int64_t begin, std::int64_t end);
+};
+STYLECLIP_KERNELS(Conv2dKernels, conv2d_kernels)
 
 }  // namespace styleclip

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "simd_types.h"
+#include "isa.h"
 
 namespace styleclip {
 
@@ -13,13 +13,16 @@ struct Linear {
 
   std::int64_t rows, in_features, out_features;
   const S* x;          // [rows, in_features]
-  const char* weight;  // packed as a 1x1 convolution (modulated_conv2d.h)
+  const char* weight;  // packed as a 1x1 convolution (packing.h)
   bool transposed;     // whether what is packed is the transpose: [in_features, out_features]
   const C* bias;       // [out_features] or null
 };
 
-// The `part`-th of `parts` about equal shares of the output features of y [rows, out_features].
 template <class S>
-void linear(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts);
+struct LinearKernels {
+  // The `part`-th of `parts` about equal shares of the output features of y [rows, out_features].
+  void (*forward)(const Linear<S>& layer, S* y, std::int64_t part, std::int64_t parts);
+};
+STYLECLIP_KERNELS(LinearKernels, linear_kernels)
 
 }  // namespace styleclip

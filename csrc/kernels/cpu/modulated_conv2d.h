@@ -9,11 +9,9 @@
 
 #include <cstdint>
 
-#include "simd_types.h"
+#include "isa.h"
 
 namespace styleclip {
-
-enum class PackedFor { forward, backward, forward_up, backward_up };
 
 // Images are [N, H, W, C] without gaps; side inputs are in the type C that S computes in.
 template <class S>
@@ -23,7 +21,7 @@ struct ModulatedConv {
   std::int64_t in_channels, out_channels, height, width;  // of the input
   int kernel;                                             // 1 or 3
   bool up;
-  int tile;              // the weight is packed for, see `winograd_tile`
+  int tile;              // the weight is packed for, see heuristics.h
   C slope, gain, clamp;  // slope and gain are positive; no clamp: infinity
 
   const S* x;
@@ -59,32 +57,14 @@ struct ModulatedConvGradients {
   C* grad_noise_strength;
 };
 
-// Results to a side of the tiles by which a layer is computed fastest (winograd.h, winograd_up.h),
-// or 0 where it is multiplied out (direct.h). Larger tiles multiply less often and read more
-// weights.
-inline int winograd_tile(std::int64_t in_channels, std::int64_t out_channels, std::int64_t height,
-                         std::int64_t width, int kernel, bool up) {
-  const bool wide = in_channels >= 16 && out_channels >= 16;
-  const std::int64_t pixels = height * width;
-  if (up) return wide && pixels >= 2048 ? 4 : 2;
-  if (kernel != 3 || !wide || pixels < 100) return 0;
-  return pixels >= 256 ? 4 : 2;
-}
-
-// Bytes of a weight [O, I, k, k] packed for `S` images, and the packing itself.
-template <class S>
-std::int64_t packed_conv_bytes(std::int64_t in_channels, std::int64_t out_channels, int kernel,
-                               PackedFor use, int tile);
-template <class S>
-void pack_conv(const typename ComputeType<S>::type* weight, std::int64_t in_channels,
-               std::int64_t out_channels, int kernel, PackedFor use, int tile, char* packed);
-
 // Input rows [begin, end) of sample n: writes as many output rows, or twice as many.
 template <class S>
-void modulated_conv2d(const ModulatedConv<S>& layer, const ModulatedConvOutputs<S>& out,
-                      std::int64_t n, std::int64_t begin, std::int64_t end);
-template <class S>
-void modulated_conv2d_backward(const ModulatedConv<S>& layer, const ModulatedConvGradients<S>& out,
-                               std::int64_t n, std::int64_t begin, std::int64_t end);
+struct ModulatedConv2dKernels {
+  void (*forward)(const ModulatedConv<S>& layer, const ModulatedConvOutputs<S>& out, std::int64_t n,
+                  std::int64_t begin, std::int64_t end);
+  void (*backward)(const ModulatedConv<S>& layer, const ModulatedConvGradients<S>& out,
+                   std::int64_t n, std::int64_t begin, std::int64_t end);
+};
+STYLECLIP_KERNELS(ModulatedConv2dKernels, modulated_conv2d_kernels)
 
 }  // namespace styleclip

@@ -1,7 +1,7 @@
-// What the convolutions' bands of rows are worked through with; see tile.h.
+// What the convolutions' bands of rows are worked through with; see register_tile.h.
 #pragma once
 
-#include "tile.h"
+#include "register_tile.h"
 
 namespace styleclip {
 namespace STYLECLIP_ISA {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "simd_types.h"
+#include "isa.h"
 
 namespace styleclip {
 
@@ -42,10 +42,12 @@ struct SeparableConvGradients {
 
 // Input rows [begin, end) of sample n: writes as many output rows, or twice as many.
 template <class S>
-void separable_conv2d(const SeparableConv<S>& layer, S* y, std::int64_t n, std::int64_t begin,
-                      std::int64_t end);
-template <class S>
-void separable_conv2d_backward(const SeparableConv<S>& layer, const SeparableConvGradients<S>& out,
-                               std::int64_t n, std::int64_t begin, std::int64_t end);
+struct SeparableConv2dKernels {
+  void (*forward)(const SeparableConv<S>& layer, S* y, std::int64_t n, std::int64_t begin,
+                  std::int64_t end);
+  void (*backward)(const SeparableConv<S>& layer, const SeparableConvGradients<S>& out,
+                   std::int64_t n, std::int64_t begin, std::int64_t end);
+};
+STYLECLIP_KERNELS(SeparableConv2dKernels, separable_conv2d_kernels)
 
 }  // namespace styleclip

@@ -99,6 +99,19 @@ STYLECLIP_INLINE void store_some(S* p, Vec<ComputeOf<S>> v, std::int64_t count) 
   for (int i = 0; i < count; ++i) p[i] = part[i];
 }
 
+// One number, as `load` and `store` convert a vector.
+STYLECLIP_INLINE float get(float x) { return x; }
+STYLECLIP_INLINE double get(double x) { return x; }
+STYLECLIP_INLINE float get(BFloat16 x) {
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(x.bits) << 16);
+}
+STYLECLIP_INLINE void put(float& to, float x) { to = x; }
+STYLECLIP_INLINE void put(double& to, double x) { to = x; }
+STYLECLIP_INLINE void put(BFloat16& to, float x) {
+  const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, x);
+  to.bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
 template <class C>
 STYLECLIP_INLINE C sum(Vec<C> v) {
   if constexpr (lanes<C> == 16) {

@@ -4,21 +4,9 @@
 
 #include <cstdint>
 
-#include "simd_types.h"
+#include "isa.h"
 
 namespace styleclip {
-
-// sums[channel] += a, or a * b where b is not null, over pixels [begin, end) of one image
-// [pixel][channel].
-template <class S>
-void sum_pixels(const S* a, const S* b, std::int64_t channels, std::int64_t begin, std::int64_t end,
-                typename ComputeType<S>::type* sums);
-
-// to = x * factor + image, or + constant where there is no image, at pixels [begin, end).
-template <class S>
-void scale_pixels(const S* x, const typename ComputeType<S>::type* factor, const S* image,
-                  const typename ComputeType<S>::type* constant, std::int64_t channels,
-                  std::int64_t begin, std::int64_t end, S* to);
 
 // gate [channels] = sigmoid(excite @ relu(squeeze @ pooled)).
 template <class C>
@@ -27,12 +15,26 @@ struct ChannelGate {
   const C* squeeze;  // [hidden, channels]
   const C* excite;   // [channels, hidden]
 };
-template <class C>
-void gate(const ChannelGate<C>& layer, const C* pooled, C* gate);
 
-// From the gradient of the gate to that of `pooled`.
-template <class C>
-void gate_backward(const ChannelGate<C>& layer, const C* pooled, const C* gate, const C* grad_gate,
-                   C* grad_pooled);
+template <class S>
+struct SqueezeExciteKernels {
+  using C = typename ComputeType<S>::type;
+
+  // sums[channel] += a, or a * b where b is not null, over pixels [begin, end) of one image
+  // [pixel][channel].
+  void (*sum_pixels)(const S* a, const S* b, std::int64_t channels, std::int64_t begin,
+                     std::int64_t end, C* sums);
+
+  // to = x * factor + image, or + constant where there is no image, at pixels [begin, end).
+  void (*scale_pixels)(const S* x, const C* factor, const S* image, const C* constant,
+                       std::int64_t channels, std::int64_t begin, std::int64_t end, S* to);
+
+  void (*gate)(const ChannelGate<C>& layer, const C* pooled, C* gate);
+
+  // From the gradient of the gate to that of `pooled`.
+  void (*gate_backward)(const ChannelGate<C>& layer, const C* pooled, const C* gate,
+                        const C* grad_gate, C* grad_pooled);
+};
+STYLECLIP_KERNELS(SqueezeExciteKernels, squeeze_excite_kernels)
 
 }  // namespace styleclip

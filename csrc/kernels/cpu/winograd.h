@@ -4,7 +4,7 @@
 // 4x4.
 #pragma once
 
-#include "tiled.h"
+#include "winograd_tiles.h"
 
 namespace styleclip {
 namespace STYLECLIP_ISA {
@@ -71,7 +71,7 @@ struct Transform<2> {
   }
 };
 
-// A form of tiled.h.
+// A form of winograd_tiles.h.
 template <int side>
 struct Winograd {
   static constexpr int tile = side, scale = 1, before = 1, seen = side + 2;

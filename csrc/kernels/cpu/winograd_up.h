@@ -10,7 +10,7 @@
 // these, of which only the first product is not zero.
 #pragma once
 
-#include "tiled.h"
+#include "winograd_tiles.h"
 
 namespace styleclip {
 namespace STYLECLIP_ISA {
@@ -361,7 +361,7 @@ class WinogradUp {
   std::size_t rows_at_, tiles_at_, products_at_, state_at_, results_at_, carry_at_;
 };
 
-// The gradient of `WinogradUp`, a form of tiled.h. Along an axis, x[i + k] gets
+// The gradient of `WinogradUp`, a form of winograd_tiles.h. Along an axis, x[i + k] gets
 //   g[2 k] w0 + g[2 k + 2] w2 + g[2 k + 1] w1    k = 0 .. n - 1
 // of t's gradient from 2 i on: F(n, 2) of the even values, and the odd ones. The first and the last
 // product of F(n, 2) reach one result only, so the odd value's that goes there is summed with it.

@@ -44,12 +44,12 @@ std::vector<float> scales(int64_t channels, Doubles std) {
   return scale;
 }
 
-Tensor area_resample_cuda(const Tensor& image, at::IntArrayRef crop, at::IntArrayRef size,
-                          Doubles mean, Doubles std) {
-  const Tensor out = styleclip::checked_outputs<Tensor(const Tensor&, c10::SymIntArrayRef,
-                                                       c10::SymIntArrayRef, Doubles, Doubles)>(
-      "styleclip_rt::area_resample", image, c10::fromIntArrayRefSlow(crop),
-      c10::fromIntArrayRefSlow(size), mean, std);
+Tensor area_resample_cuda(const Tensor& image, c10::SymIntArrayRef crop_in,
+                          c10::SymIntArrayRef size, Doubles mean, Doubles std) {
+  const Tensor out = styleclip::checked_outputs<"area_resample", decltype(area_resample_cuda)>(
+      image, crop_in, size, mean, std);
+  if (out.numel() == 0) return out;
+  const auto crop = C10_AS_INTARRAYREF_SLOW(crop_in);
   const c10::DeviceGuard guard(image.device());
   const auto scale = scales(image.size(1), std);
   std::vector<float> shift(scale.size(), 0.0f);
@@ -62,12 +62,13 @@ Tensor area_resample_cuda(const Tensor& image, at::IntArrayRef crop, at::IntArra
   return out;
 }
 
-Tensor area_resample_transpose_cuda(const Tensor& grad, at::IntArrayRef image_size,
-                                    at::IntArrayRef crop, Doubles std) {
-  const Tensor image = styleclip::checked_outputs<Tensor(const Tensor&, c10::SymIntArrayRef,
-                                                         c10::SymIntArrayRef, Doubles)>(
-      "styleclip_rt::area_resample_transpose", grad, c10::fromIntArrayRefSlow(image_size),
-      c10::fromIntArrayRefSlow(crop), std);
+Tensor area_resample_transpose_cuda(const Tensor& grad, c10::SymIntArrayRef image_size,
+                                    c10::SymIntArrayRef crop_in, Doubles std) {
+  const Tensor image =
+      styleclip::checked_outputs<"area_resample_transpose", decltype(area_resample_transpose_cuda)>(
+          grad, image_size, crop_in, std);
+  if (image.numel() == 0) return image;
+  const auto crop = C10_AS_INTARRAYREF_SLOW(crop_in);
   const c10::DeviceGuard guard(grad.device());
   const auto scale = scales(grad.size(1), std);
   styleclip::check_launch(styleclip::cuda::area_resample_transpose(

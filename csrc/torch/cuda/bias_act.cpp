@@ -28,7 +28,7 @@ Tensor run(const Tensor& x, const Tensor& other, const Tensor& out, double slope
                                          last ? 1 : x.numel() / (x.size(0) * channels),
                                          static_cast<float>(slope),
                                          static_cast<float>(gain),
-                                         styleclip::limit(clamp),
+                                         styleclip::limit<float>(clamp),
                                          styleclip::dtype_of(x)};
   const Tensor dense = x.contiguous(format);
   const Tensor second = other.defined() ? other.contiguous(format) : Tensor();
@@ -39,9 +39,8 @@ Tensor run(const Tensor& x, const Tensor& other, const Tensor& out, double slope
 
 Tensor bias_act_cuda(const Tensor& x, const OptionalTensor& bias, double slope, double gain,
                      MaybeDouble clamp) {
-  const Tensor out = styleclip::checked_outputs<Tensor(const Tensor&, const OptionalTensor&, double,
-                                                       double, MaybeDouble)>(
-      "styleclip_rt::bias_act", x, bias, slope, gain, clamp);
+  const Tensor out =
+      styleclip::checked_outputs<"bias_act", decltype(bias_act_cuda)>(x, bias, slope, gain, clamp);
   const Tensor shift = styleclip::side_input(bias);
   return run(x, Tensor(), out, slope, gain, clamp, "bias_act",
              [&](const Tensor& from, const Tensor&, const Tensor& to, const auto& problem) {
@@ -54,8 +53,8 @@ Tensor bias_act_cuda(const Tensor& x, const OptionalTensor& bias, double slope, 
 Tensor bias_act_backward_cuda(const Tensor& grad, const Tensor& y, double slope, double gain,
                               MaybeDouble clamp) {
   const Tensor out =
-      styleclip::checked_outputs<Tensor(const Tensor&, const Tensor&, double, double, MaybeDouble)>(
-          "styleclip_rt::bias_act_backward", grad, y, slope, gain, clamp);
+      styleclip::checked_outputs<"bias_act_backward", decltype(bias_act_backward_cuda)>(
+          grad, y, slope, gain, clamp);
   return run(grad, y, out, slope, gain, clamp, "bias_act_backward",
              [&](const Tensor& from, const Tensor& made, const Tensor& to, const auto& problem) {
                return styleclip::cuda::bias_act_backward(

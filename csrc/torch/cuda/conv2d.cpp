@@ -15,12 +15,6 @@ using styleclip::floats;
 using styleclip::OptionalTensor;
 using styleclip::side_input;
 
-using Forward = Tensor(const Tensor&, const Tensor&, const OptionalTensor&, const OptionalTensor&,
-                       const OptionalTensor&, const OptionalTensor&, const OptionalTensor&);
-using Backward = Tensor(const Tensor&, const OptionalTensor&, const Tensor&, const OptionalTensor&,
-                        const OptionalTensor&, const OptionalTensor&, const OptionalTensor&,
-                        const OptionalTensor&);
-
 // Scale, shift and slope as the kernels read them; the tensors keep the memory alive.
 struct Sides {
   Tensor scale, shift, slope;
@@ -37,9 +31,13 @@ styleclip::cuda::Image image_of(const Tensor& x) {
 Tensor conv2d_cuda(const Tensor& x, const Tensor& weight, const OptionalTensor& scale,
                    const OptionalTensor& shift, const OptionalTensor& slope,
                    const OptionalTensor& factor, const OptionalTensor& bias) {
-  const Tensor y = styleclip::checked_outputs<Forward>("styleclip_rt::conv2d", x, weight, scale,
-                                                       shift, slope, factor, bias);
+  const Tensor y = styleclip::checked_outputs<"conv2d", decltype(conv2d_cuda)>(
+      x, weight, scale, shift, slope, factor, bias);
   if (y.numel() == 0) return y;
+  const bool biased = styleclip::given(bias);
+  if (x.numel() == 0) {  // a sum over no channels
+    return biased ? y.copy_(bias->view({1, -1, 1, 1}).expand_as(y)) : y.zero_();
+  }
   const c10::DeviceGuard guard(x.device());
   const auto type = x.scalar_type();
   const Sides sides{side_input(scale), side_input(shift), side_input(slope)};
@@ -52,7 +50,6 @@ Tensor conv2d_cuda(const Tensor& x, const Tensor& weight, const OptionalTensor& 
         "conv2d");
     input = prepared;
   }
-  const bool biased = bias && bias->defined();
   return styleclip::channels_last(at::conv2d(
       input, styleclip::kept_weight(weight, type, factor),
       biased ? OptionalTensor(styleclip::kept_matrix(*bias, type)) : OptionalTensor(), 1, 1));
@@ -62,9 +59,11 @@ Tensor conv2d_backward_cuda(const Tensor& grad, const OptionalTensor& x, const T
                             const OptionalTensor& scale, const OptionalTensor& shift,
                             const OptionalTensor& slope, const OptionalTensor& factor,
                             const OptionalTensor& bias) {
-  const Tensor grad_x = styleclip::checked_outputs<Backward>(
-      "styleclip_rt::conv2d_backward", grad, x, weight, scale, shift, slope, factor, bias);
+  const Tensor grad_x =
+      styleclip::checked_outputs<"conv2d_backward", decltype(conv2d_backward_cuda)>(
+          grad, x, weight, scale, shift, slope, factor, bias);
   if (grad_x.numel() == 0) return grad_x;
+  if (grad.numel() == 0) return grad_x.zero_();
   const c10::DeviceGuard guard(grad.device());
   const Tensor from = styleclip::channels_last(
       at::conv_transpose2d(styleclip::channels_last(grad),

@@ -2,15 +2,14 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/DeviceGuard.h>
 
-#include <limits>
-#include <optional>
 #include <utility>
 
 #include "kernels/cuda/launch.h"
+#include "torch/op.h"
+#include "torch/side_inputs.h"
 
 // A test puts the registrations in the place of the CPU's and runs them on emulated kernels.
 #ifndef STYLECLIP_CUDA_KEY
@@ -49,25 +48,11 @@ inline void check_launch(const char* error, const char* op) {
   TORCH_CHECK(error == nullptr, "CUDA could not start ", op, ": ", error);
 }
 
-using OptionalTensor = std::optional<at::Tensor>;
-
 // A side input as the kernels read it: dense float32. Undefined for none.
-inline at::Tensor side_input(const OptionalTensor& side) {
-  return side && side->defined() ? side->to(at::kFloat).contiguous() : at::Tensor();
-}
+inline at::Tensor side_input(const OptionalTensor& side) { return wide_side(side, at::kFloat); }
 
 // Its memory, null for none; keep the tensor while that is used.
-inline const float* floats(const at::Tensor& side) {
-  return side.defined() ? side.const_data_ptr<float>() : nullptr;
-}
-
-inline float limit(const std::optional<double>& clamp) {
-  return clamp ? static_cast<float>(*clamp) : std::numeric_limits<float>::infinity();
-}
-
-inline at::Tensor channels_last(const at::Tensor& tensor) {
-  return tensor.contiguous(at::MemoryFormat::ChannelsLast);
-}
+inline const float* floats(const at::Tensor& side) { return pointer<float>(side); }
 
 inline at::Tensor empty_channels_last(at::IntArrayRef sizes, const at::Tensor& like) {
   return at::empty(sizes, like.options(), at::MemoryFormat::ChannelsLast);
@@ -75,10 +60,10 @@ inline at::Tensor empty_channels_last(at::IntArrayRef sizes, const at::Tensor& l
 
 // Runs the op's Meta kernel, which checks the arguments and allocates what the op returns: its
 // options come from the arguments, so that here it allocates on the GPU.
-template <class Signature, class... Arguments>
-auto checked_outputs(const char* op, Arguments&&... arguments) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(op, "").typed<Signature>().redispatch(
-      c10::DispatchKeySet(c10::DispatchKey::Meta), std::forward<Arguments>(arguments)...);
+template <OpName name, class Signature, class... Arguments>
+auto checked_outputs(Arguments&&... arguments) {
+  return op<name, Signature>().redispatch(c10::DispatchKeySet(c10::DispatchKey::Meta),
+                                          std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace styleclip

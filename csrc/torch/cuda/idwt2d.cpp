@@ -23,7 +23,7 @@ Tensor run(const Tensor& x, const Tensor& out, const char* op, const Launch& lau
 }
 
 Tensor idwt2d_cuda(const Tensor& x) {
-  const Tensor out = styleclip::checked_outputs<Tensor(const Tensor&)>("styleclip_rt::idwt2d", x);
+  const Tensor out = styleclip::checked_outputs<"idwt2d", decltype(idwt2d_cuda)>(x);
   return run(x, out, "idwt2d", [&](const Tensor& wavelets, const Tensor& image) {
     const styleclip::cuda::Haar problem{x.size(0), x.size(1) / 4, x.size(2), x.size(3),
                                         styleclip::dtype_of(x)};
@@ -33,7 +33,7 @@ Tensor idwt2d_cuda(const Tensor& x) {
 }
 
 Tensor dwt2d_cuda(const Tensor& x) {
-  const Tensor out = styleclip::checked_outputs<Tensor(const Tensor&)>("styleclip_rt::dwt2d", x);
+  const Tensor out = styleclip::checked_outputs<"dwt2d", decltype(dwt2d_cuda)>(x);
   return run(x, out, "dwt2d", [&](const Tensor& image, const Tensor& wavelets) {
     const styleclip::cuda::Haar problem{x.size(0), x.size(1), x.size(2) / 2, x.size(3) / 2,
                                         styleclip::dtype_of(x)};

@@ -14,8 +14,7 @@ using styleclip::OptionalTensor;
 Tensor linear_cuda(const Tensor& x, const Tensor& weight, const OptionalTensor& bias,
                    bool transposed) {
   const Tensor y =
-      styleclip::checked_outputs<Tensor(const Tensor&, const Tensor&, const OptionalTensor&, bool)>(
-          "styleclip_rt::linear", x, weight, bias, transposed);
+      styleclip::checked_outputs<"linear", decltype(linear_cuda)>(x, weight, bias, transposed);
   if (y.numel() == 0) return y;
   const c10::DeviceGuard guard(x.device());
   const int64_t inputs = x.size(-1), outputs = y.size(-1);

@@ -22,16 +22,6 @@ using MaybeDouble = std::optional<double>;
 using Images = std::tuple<Tensor, Tensor>;
 using Gradients = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 
-using Forward = Images(const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
-                       const OptionalTensor&, const OptionalTensor&, const OptionalTensor&,
-                       const OptionalTensor&, const OptionalTensor&, bool, double, double,
-                       MaybeDouble);
-using Backward = Gradients(const OptionalTensor&, const OptionalTensor&, const Tensor&,
-                           const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
-                           const OptionalTensor&, const OptionalTensor&, const OptionalTensor&,
-                           const OptionalTensor&, const OptionalTensor&, bool, double, double,
-                           MaybeDouble, bool);
-
 // The side inputs as the kernels read them; the tensors keep the memory alive.
 struct Sides {
   Tensor style, factor, noise, noise_strength, bias, rgb_weight, rgb_style;
@@ -50,7 +40,7 @@ styleclip::cuda::Layer layer_of(const Tensor& y, double slope, double gain,
           y.size(3),
           static_cast<float>(slope),
           static_cast<float>(gain),
-          styleclip::limit(clamp),
+          styleclip::limit<float>(clamp),
           noise.defined() && noise.size(0) > 1,
           styleclip::dtype_of(y)};
 }
@@ -59,6 +49,12 @@ styleclip::cuda::Layer layer_of(const Tensor& x) { return layer_of(x, 1.0, 1.0, 
 
 // conv(x * style, weight), channels-last; upsampled ones are one larger and not yet filtered.
 Tensor convolve(const Tensor& x, const Tensor& weight, const Tensor& style, bool up) {
+  if (x.numel() == 0) {  // a sum over no channels
+    const int64_t scale = up ? 2 : 1, more = up ? 1 : 0;
+    return styleclip::empty_channels_last(
+               {x.size(0), weight.size(0), scale * x.size(2) + more, scale * x.size(3) + more}, x)
+        .zero_();
+  }
   const auto stream = styleclip::current_stream(x);
   Tensor input = styleclip::channels_last(x), kernel;
   if (x.size(0) == 1 && weight.numel() < x.numel()) {
@@ -91,10 +87,11 @@ Images modulated_conv2d_cuda(const Tensor& x, const Tensor& weight, const Tensor
                              const OptionalTensor& noise_strength, const OptionalTensor& bias,
                              const OptionalTensor& rgb_weight, const OptionalTensor& rgb_style,
                              bool up, double slope, double gain, MaybeDouble clamp) {
-  const auto [y, rgb] = styleclip::checked_outputs<Forward>(
-      "styleclip_rt::modulated_conv2d", x, weight, style, factor, noise, noise_strength, bias,
-      rgb_weight, rgb_style, up, slope, gain, clamp);
-  if (y.numel() == 0) return {y, rgb};
+  const auto [y, rgb] =
+      styleclip::checked_outputs<"modulated_conv2d", decltype(modulated_conv2d_cuda)>(
+          x, weight, style, factor, noise, noise_strength, bias, rgb_weight, rgb_style, up, slope,
+          gain, clamp);
+  if (y.numel() == 0) return {y, rgb.zero_()};
   const c10::DeviceGuard guard(x.device());
   const Sides sides{side_input(style),          side_input(factor), side_input(noise),
                     side_input(noise_strength), side_input(bias),   side_input(rgb_weight),
@@ -131,12 +128,13 @@ Gradients modulated_conv2d_backward_cuda(
     const OptionalTensor& rgb_weight, const OptionalTensor& rgb_style, bool up, double slope,
     double gain, MaybeDouble clamp, bool need_x) {
   auto [grad_x, grad_style, grad_factor, grad_strength, grad_rgb_style] =
-      styleclip::checked_outputs<Backward>(
-          "styleclip_rt::modulated_conv2d_backward", grad_y, grad_rgb, y, x, weight, style, factor,
-          noise, noise_strength, bias, rgb_weight, rgb_style, up, slope, gain, clamp, need_x);
-  if (y.numel() == 0 || x.numel() == 0) {
-    for (const Tensor& sum : {grad_style, grad_factor, grad_strength, grad_rgb_style}) sum.zero_();
-    return {grad_x, grad_style, grad_factor, grad_strength, grad_rgb_style};
+      styleclip::checked_outputs<"modulated_conv2d_backward",
+                                 decltype(modulated_conv2d_backward_cuda)>(
+          grad_y, grad_rgb, y, x, weight, style, factor, noise, noise_strength, bias, rgb_weight,
+          rgb_style, up, slope, gain, clamp, need_x);
+  if (y.numel() == 0) {
+    return {grad_x.zero_(), grad_style.zero_(), grad_factor.zero_(), grad_strength.zero_(),
+            grad_rgb_style.zero_()};
   }
   const c10::DeviceGuard guard(x.device());
   const auto type = x.scalar_type();
@@ -174,6 +172,8 @@ Gradients modulated_conv2d_backward_cuda(
       "modulated_conv2d_backward");
   if (noisy) grad_strength.copy_(noise_sums.sum());
   if (!rgb && grad_rgb_style.numel() > 0) grad_rgb_style.zero_();
+
+  if (x.numel() == 0) return {grad_x, grad_style, grad_factor, grad_strength, grad_rgb_style};
 
   const Tensor kernel = styleclip::kept_weight(weight, type);
   if (up) {

@@ -70,22 +70,24 @@ Tensor separable_conv2d_cuda(const Tensor& x, const Tensor& style, const Optiona
                              const Tensor& depthwise_weight, const Tensor& pointwise,
                              const OptionalTensor& bias, const OptionalTensor& noise,
                              double slope) {
-  const Tensor y = styleclip::checked_outputs<Tensor(
-      const Tensor&, const Tensor&, const OptionalTensor&, const Tensor&, const Tensor&,
-      const OptionalTensor&, const OptionalTensor&, double)>("styleclip_rt::separable_conv2d", x,
-                                                             style, up_style, depthwise_weight,
-                                                             pointwise, bias, noise, slope);
+  const Tensor y = styleclip::checked_outputs<"separable_conv2d", decltype(separable_conv2d_cuda)>(
+      x, style, up_style, depthwise_weight, pointwise, bias, noise, slope);
   if (y.numel() == 0) return y;
   const c10::DeviceGuard guard(x.device());
   const auto type = x.scalar_type();
   const auto stream = styleclip::current_stream(x);
   const Tensor up = side_input(up_style), scale = side_input(style);
   const Tensor shift = side_input(bias), map = side_input(noise);
-  const Tensor z = lifted(styleclip::channels_last(x), up, stream);
-  // The style scales the taps, which are few, instead of the image.
-  const Tensor taps = at::mul(taps_of(depthwise_weight), scale.unsqueeze(1)).contiguous();
-  const Tensor mixed = styleclip::channels_last(
-      at::conv2d(depthwise(z, taps, false, stream), styleclip::kept_weight(pointwise, type)));
+  Tensor mixed;
+  if (x.numel() == 0) {  // a sum over no channels
+    mixed = styleclip::empty_channels_last(y.sizes(), y).zero_();
+  } else {
+    const Tensor z = lifted(styleclip::channels_last(x), up, stream);
+    // The style scales the taps, which are few, instead of the image.
+    const Tensor taps = at::mul(taps_of(depthwise_weight), scale.unsqueeze(1)).contiguous();
+    mixed = styleclip::channels_last(
+        at::conv2d(depthwise(z, taps, false, stream), styleclip::kept_weight(pointwise, type)));
+  }
   styleclip::check_launch(
       styleclip::cuda::activate_layer(mixed.const_data_ptr(),
                                       {nullptr, floats(map), nullptr, floats(shift)}, {},
@@ -98,12 +100,13 @@ Gradients separable_conv2d_backward_cuda(const Tensor& grad, const Tensor& x, co
                                          const Tensor& style, const OptionalTensor& up_style,
                                          const Tensor& depthwise_weight, const Tensor& pointwise,
                                          double slope, bool need_x) {
-  auto [grad_x, grad_style, grad_up_style] = styleclip::checked_outputs<Gradients(
-      const Tensor&, const Tensor&, const Tensor&, const Tensor&, const OptionalTensor&,
-      const Tensor&, const Tensor&, double, bool)>("styleclip_rt::separable_conv2d_backward", grad,
-                                                   x, y, style, up_style, depthwise_weight,
-                                                   pointwise, slope, need_x);
-  if (y.numel() == 0 || x.numel() == 0) return {grad_x, grad_style.zero_(), grad_up_style.zero_()};
+  auto [grad_x, grad_style, grad_up_style] =
+      styleclip::checked_outputs<"separable_conv2d_backward",
+                                 decltype(separable_conv2d_backward_cuda)>(
+          grad, x, y, style, up_style, depthwise_weight, pointwise, slope, need_x);
+  if (y.numel() == 0 || x.numel() == 0) {
+    return {grad_x.zero_(), grad_style.zero_(), grad_up_style.zero_()};
+  }
   const c10::DeviceGuard guard(x.device());
   const auto type = x.scalar_type();
   const auto stream = styleclip::current_stream(x);

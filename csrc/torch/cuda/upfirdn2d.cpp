@@ -4,19 +4,28 @@
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
+#include <cstdlib>
+#include <limits>
+
 #include "torch/cuda/device.h"
 
 namespace {
 
 using at::Tensor;
 
-Tensor upfirdn2d_cuda(const Tensor& x, const Tensor& kernel, int64_t up, int64_t down,
-                      at::IntArrayRef padding, double gain, bool flip) {
-  const Tensor out = styleclip::checked_outputs<Tensor(
-      const Tensor&, const Tensor&, c10::SymInt, c10::SymInt, c10::SymIntArrayRef, double, bool)>(
-      "styleclip_rt::upfirdn2d", x, kernel, c10::SymInt(up), c10::SymInt(down),
-      c10::fromIntArrayRefSlow(padding), gain, flip);
+Tensor upfirdn2d_cuda(const Tensor& x, const Tensor& kernel, c10::SymInt up_in, c10::SymInt down_in,
+                      c10::SymIntArrayRef padding_in, double gain, bool flip) {
+  const Tensor out = styleclip::checked_outputs<"upfirdn2d", decltype(upfirdn2d_cuda)>(
+      x, kernel, up_in, down_in, padding_in, gain, flip);
   if (out.numel() == 0) return out;
+  const int64_t up = up_in.expect_int(), down = down_in.expect_int();
+  const auto padding = C10_AS_INTARRAYREF_SLOW(padding_in);
+  for (const int axis : {0, 1}) {
+    const int64_t reach = x.size(2 + axis) * up + std::abs(padding[2 - 2 * axis]) +
+                          std::abs(padding[3 - 2 * axis]) + kernel.size(axis) + up + down;
+    TORCH_CHECK_VALUE(reach < std::numeric_limits<int>::max(),
+                      "upfirdn2d on CUDA takes padded images with sides below 2^31");
+  }
   const c10::DeviceGuard guard(x.device());
   const bool last = !out.is_contiguous();
   const Tensor dense =

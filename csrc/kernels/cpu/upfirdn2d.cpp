@@ -1,32 +1,12 @@
 // Compiled once for each instruction set; see isa.h. Mostly loops that the compiler vectorises.
-#include "pixelwise_isa.h"
+#include "upfirdn2d.h"
 
-#include "haar.h"
 #include "scratch.h"
 #include "simd.h"
 
 namespace styleclip {
 namespace STYLECLIP_ISA {
 namespace {
-
-STYLECLIP_INLINE float get(float x) { return x; }
-STYLECLIP_INLINE double get(double x) { return x; }
-STYLECLIP_INLINE float get(BFloat16 x) {
-  return __builtin_bit_cast(float, static_cast<std::uint32_t>(x.bits) << 16);
-}
-STYLECLIP_INLINE void put(float& to, float x) { to = x; }
-STYLECLIP_INLINE void put(double& to, double x) { to = x; }
-STYLECLIP_INLINE void put(BFloat16& to, float x) {
-  const std::uint32_t bits = __builtin_bit_cast(std::uint32_t, x);
-  to.bits = static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
-template <class C>
-STYLECLIP_INLINE Vec<C> clamped(Vec<C> x, C clamp) {
-  const Vec<C> limit = Vec<C>{} + clamp;
-  x = x > limit ? limit : x;
-  return x < -limit ? -limit : x;
-}
 
 // The taps of a filter that one output sees along an axis: tap `first + j * up` meets the input
 // `input + j`, for j in [begin, end).
@@ -146,40 +126,6 @@ void upfirdn2d_separated(const Upfirdn2d<S>& a, const Separated<ComputeOf<S>>& t
   }
 }
 
-}  // namespace
-
-template <class S>
-void bias_act(const BiasAct<S>& a, const S* x, S* y, std::int64_t begin, std::int64_t end) {
-  using C = ComputeOf<S>;
-  constexpr int L = lanes<C>;
-  const bool last = a.inner == 1;
-  const std::int64_t length = last ? a.channels : a.inner;
-  for (std::int64_t row = begin; row < end; ++row) {
-    const Vec<C> bias = Vec<C>{} + (a.bias && !last ? a.bias[row % a.channels] : C(0));
-    for (std::int64_t i = 0; i < length; i += L) {
-      const std::int64_t at = row * length + i, left = length - i;
-      Vec<C> value = load_some(x + at, left);
-      value += last && a.bias ? load_some(a.bias + i, left) : bias;
-      value = (value > C(0) ? value : value * a.slope) * a.gain;
-      store_some(y + at, clamped<C>(value, a.clamp), left);
-    }
-  }
-}
-
-template <class S>
-void bias_act_backward(const BiasAct<S>& a, const S* grad, const S* y, S* grad_x,
-                       std::int64_t begin, std::int64_t end) {
-  using C = ComputeOf<S>;
-  constexpr int L = lanes<C>;
-  const std::int64_t length = a.inner == 1 ? a.channels : a.inner;
-  for (std::int64_t i = begin * length; i < end * length; i += L) {
-    const std::int64_t left = end * length - i;
-    const Vec<C> made = load_some(y + i, left), open = load_some(grad + i, left) * a.gain;
-    const Vec<C> value = made > C(0) ? open : open * a.slope;
-    store_some(grad_x + i, (made < a.clamp) & (made > -a.clamp) ? value : Vec<C>{}, left);
-  }
-}
-
 template <class S>
 void upfirdn2d(const Upfirdn2d<S>& a, const S* x, S* y, ComputeOf<S>* space, std::int64_t begin,
                std::int64_t end) {
@@ -247,104 +193,14 @@ void upfirdn2d(const Upfirdn2d<S>& a, const S* x, S* y, ComputeOf<S>* space, std
   }
 }
 
-// One row of the bands of channels-last images, a vector of channels at a time.
-template <class S, bool inverse>
-STYLECLIP_INLINE void haar_vectors(const Haar<S>& a, const Threes<ComputeOf<S>>& threes,
-                                   const S* from, S* to) {
-  using C = ComputeOf<S>;
-  constexpr int L = lanes<C>;
-  for (std::int64_t x = 0; x < a.width; ++x) {
-    for (std::int64_t v = 0; v * L < a.channels; ++v) {
-      const std::int64_t left = a.channels - v * L, bands_at = x * 4 * a.channels;
-      const auto at = [&](int i) {
-        return (i / 2 * 2 * a.width + 2 * x + i % 2) * a.channels + v * L;
-      };
-      Vec<C> quad[4];
-      if constexpr (inverse) {
-        quad_of<C>(Wavelets<S>::at(from + bands_at, a.channels, v).bands(threes), quad);
-        for (int i = 0; i < 4; ++i) store_some(to + at(i), quad[i], left);
-      } else {
-        for (int i = 0; i < 4; ++i) quad[i] = load_some(from + at(i), left);
-        const Bands4<C> bands = bands_of<C>(quad);
-        store_some(to + bands_at + v * L, bands.low, left);
-        S* details = to + bands_at + a.channels + 3 * v * L;
-        for (int q = 0; q < 3; ++q) {
-          store_some(
-              details + q * L,
-              Threes<C>::pick(threes.join[q], bands.vertical, bands.horizontal, bands.diagonal),
-              3 * left - q * L);
-        }
-      }
-    }
-  }
-}
-
-template <class S, bool inverse>
-STYLECLIP_INLINE void haar(const Haar<S>& a, const S* from, S* to, std::int64_t begin,
-                           std::int64_t end) {
-  using C = ComputeOf<S>;
-  const C half = C(0.5);
-  // Strides of the bands' channels and pixels, and of the image's channels, pixels and rows.
-  const std::int64_t band = a.channels_last ? 1 : a.height * a.width;
-  const std::int64_t pixel = a.channels_last ? 4 * a.channels : 1;
-  const std::int64_t plane = a.channels_last ? 1 : 4 * a.height * a.width;
-  const std::int64_t column = a.channels_last ? a.channels : 1;
-  const std::int64_t line = 2 * a.width * column;
-  const Threes<C> threes;
-  for (std::int64_t row = begin; row < end; ++row) {
-    if (a.channels_last && a.channels % lanes<C> == 0) {
-      const std::int64_t at = row * a.width * pixel;
-      haar_vectors<S, inverse>(a, threes, from + at, to + at);
-      continue;
-    }
-    const std::int64_t n = row / a.height, y = row % a.height;
-    const std::int64_t bands_at = n * 4 * a.channels * a.height * a.width + y * a.width * pixel;
-    const std::int64_t image_at = n * 4 * a.channels * a.height * a.width + 2 * y * line;
-    const auto one = [&](std::int64_t c, std::int64_t x) {
-      const std::int64_t low = bands_at + c * band + x * pixel;
-      const std::int64_t detail = bands_at + (a.channels + 3 * c) * band + x * pixel;
-      const std::int64_t top = image_at + c * plane + 2 * x * column;
-      if constexpr (inverse) {
-        const C l = get(from[low]), v = get(from[detail]), h = get(from[detail + band]),
-                d = get(from[detail + 2 * band]);
-        put(to[top], half * (l + v + (h + d)));
-        put(to[top + column], half * (l + v - (h + d)));
-        put(to[top + line], half * (l - v + (h - d)));
-        put(to[top + line + column], half * (l - v - (h - d)));
-      } else {
-        const C p = get(from[top]), q = get(from[top + column]), r = get(from[top + line]),
-                s = get(from[top + line + column]);
-        put(to[low], half * (p + q + (r + s)));
-        put(to[detail], half * (p + q - (r + s)));
-        put(to[detail + band], half * (p - q + (r - s)));
-        put(to[detail + 2 * band], half * (p - q - (r - s)));
-      }
-    };
-    if (a.channels_last) {
-      for (std::int64_t x = 0; x < a.width; ++x) {
-        for (std::int64_t c = 0; c < a.channels; ++c) one(c, x);
-      }
-    } else {
-      for (std::int64_t c = 0; c < a.channels; ++c) {
-        for (std::int64_t x = 0; x < a.width; ++x) one(c, x);
-      }
-    }
-  }
-}
+}  // namespace
 
 template <class S>
-void idwt2d(const Haar<S>& a, const S* bands, S* image, std::int64_t begin, std::int64_t end) {
-  haar<S, true>(a, bands, image, begin, end);
+const Upfirdn2dKernels<S>& upfirdn2d_kernels() {
+  static constexpr Upfirdn2dKernels<S> table{upfirdn2d<S>};
+  return table;
 }
-
-template <class S>
-void dwt2d(const Haar<S>& a, const S* image, S* bands, std::int64_t begin, std::int64_t end) {
-  haar<S, false>(a, image, bands, begin, end);
-}
-
-STYLECLIP_PIXELWISE(template, float)
-STYLECLIP_PIXELWISE(template, double)
-STYLECLIP_PIXELWISE(template, BFloat16)
+STYLECLIP_INSTANTIATE(Upfirdn2dKernels, upfirdn2d_kernels)
 
 }  // namespace STYLECLIP_ISA
 }  // namespace styleclip

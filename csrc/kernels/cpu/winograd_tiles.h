@@ -1,6 +1,7 @@
 // Convolutions by tiles: the image is parted into squares of results. The inputs that each square
 // sees, and the weights, are transformed to *points*; products of these over channels, which the
-// register tiles of tile.h make (a pixel of theirs being a square here), are transformed back.
+// register tiles of register_tile.h make (a pixel of theirs being a square here), are transformed
+// back.
 //
 // A form says what a tile is:
 //   tile            results to a side
