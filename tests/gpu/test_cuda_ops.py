@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleclip_rt.ops import _library, haar_idwt2d, reference
+from styleclip_rt.ops import _library, haar_idwt2d, resample_kernel
 from styleclip_rt.ops.area_resample import area_resample_reference
+from styleclip_rt.ops.bias_act import bias_act_reference
+from styleclip_rt.ops.modulated_conv2d import modulated_conv2d_reference
+from styleclip_rt.ops.upfirdn2d import upfirdn2d_reference
 
 EMULATED = os.environ.get("STYLECLIP_EMULATED_CUDA")
 DEVICE = "cpu" if EMULATED else "cuda"
@@ -103,7 +106,7 @@ def test_bias_act(dtype: torch.dtype, channels_last: bool, clamp: float | None) 
     bias = draw(24)
     same_with_gradients(
         lambda x: ops().bias_act(x, bias, 0.2, 1.5, clamp),
-        lambda x: reference.bias_act(x, bias.double(), 0.2, 1.5, clamp),
+        lambda x: bias_act_reference(x, bias.double(), 0.2, 1.5, clamp),
         [x],
         dtype,
     )
@@ -120,10 +123,10 @@ def test_bias_act(dtype: torch.dtype, channels_last: bool, clamp: float | None) 
     ],
 )
 def test_upfirdn2d(dtype: torch.dtype, up: int, down: int, padding, taps: int) -> None:  # type: ignore[no-untyped-def]
-    kernel = draw(taps, taps) if taps == 5 else reference.resample_kernel().to(DEVICE)
+    kernel = draw(taps, taps) if taps == 5 else resample_kernel().to(DEVICE)
     same_with_gradients(
         lambda x: ops().upfirdn2d(x, kernel, up, down, list(padding), 2.0, False),
-        lambda x: reference.upfirdn2d(x, kernel.double(), up, down, padding, 2.0),
+        lambda x: upfirdn2d_reference(x, kernel.double(), up, down, padding, 2.0),
         [draw(2, 8, 9, 12, dtype=dtype).contiguous(memory_format=torch.channels_last)],
         dtype,
     )
@@ -149,9 +152,9 @@ def test_area_resample(size: tuple[int, int]) -> None:
 
 
 def layer(x, style, factor, strength, rgb_style, weight, noise, bias, rgb_weight, up, clamp):  # type: ignore[no-untyped-def]
-    kernel = reference.resample_kernel(x.dtype).to(x.device) if up else None
-    c = reference.modulated_conv2d(x, weight, style, factor, kernel)
-    y = reference.bias_act(c + noise * strength, bias, 0.2, 1.5, clamp)
+    kernel = resample_kernel(x.dtype).to(x.device) if up else None
+    c = modulated_conv2d_reference(x, weight, style, factor, up_kernel=kernel)[0]
+    y = bias_act_reference(c + noise * strength, bias, 0.2, 1.5, clamp)
     return y, torch.einsum("nohw,jo,no->njhw", y, rgb_weight, rgb_style)
 
 

@@ -7,13 +7,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from styleclip_rt.ops import _library
-from styleclip_rt.ops.reference import bias_act as bias_act_reference
 
 _KERNELS = _library.devices("bias_act")
-
-__all__ = ["bias_act", "bias_act_reference"]
 
 
 def bias_act(
@@ -45,3 +43,26 @@ def bias_act(
         y: Tensor = torch.ops.styleclip_rt.bias_act(x, bias, slope, gain, clamp)
         return y
     return bias_act_reference(x, bias, slope, gain, clamp)
+
+
+def bias_act_reference(
+    x: Tensor,
+    bias: Tensor | None = None,
+    slope: float = 0.2,
+    gain: float = math.sqrt(2),
+    clamp: float | None = None,
+) -> Tensor:
+    """``clamp(gain * leaky_relu(x + bias))`` with torch's own operators.
+
+    x: [N, C, ...]; bias: [C], along dimension 1. ``slope`` is the leaky ReLU's for negative
+    values; ``slope=1`` leaves only the bias. ``gain`` sqrt(2) keeps a unit variance about
+    constant. ``clamp`` limits the result to [-clamp, clamp] and comes last, after the gain.
+    Source: Karras et al. 2020 (He initialisation's gain moved to run time).
+    """
+    if bias is not None:
+        x = x + bias.view(-1, *[1] * (x.ndim - 2))
+    if slope != 1:
+        x = F.leaky_relu(x, slope)
+    if gain != 1:
+        x = x * gain
+    return x if clamp is None else x.clamp(-clamp, clamp)

@@ -9,7 +9,8 @@ from styleclip_rt.ops.linear import narrows
 from styleclip_rt.ops.prelu import prelu
 
 _KERNELS = _library.devices("conv2d") & {"cpu", "cuda"}
-_WINOGRAD_PIXELS = 256
+# From so many pixels on it is faster than PyTorch's own in any precision.
+_PIXELS: int = torch.ops.styleclip_rt.conv2d_pixels() if _KERNELS else 0
 
 
 def conv2d(
@@ -41,11 +42,23 @@ def conv2d(
     Raises:
         ValueError, TypeError: shapes or dtypes that do not fit (compiled op).
     """
-    winograd = x.shape[2] * x.shape[3] >= _WINOGRAD_PIXELS
-    worthwhile = x.is_cuda or winograd or narrows(x)
+    worthwhile = x.is_cuda or x.shape[2] * x.shape[3] >= _PIXELS or narrows(x)
     if worthwhile and not weight.requires_grad and _library.serves(_KERNELS, x):
         y: Tensor = torch.ops.styleclip_rt.conv2d(x, weight, scale, shift, slope, factor, bias)
         return y
+    return conv2d_reference(x, weight, factor, bias, scale, shift, slope)
+
+
+def conv2d_reference(
+    x: Tensor,
+    weight: Tensor,
+    factor: Tensor | None = None,
+    bias: Tensor | None = None,
+    scale: Tensor | None = None,
+    shift: Tensor | None = None,
+    slope: Tensor | None = None,
+) -> Tensor:
+    """Do what `conv2d` does with torch's own operators, in any dtype on any device."""
     x = _affine(x, scale, shift)
     if slope is not None:
         x = prelu(x, slope)

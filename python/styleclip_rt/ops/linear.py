@@ -29,12 +29,17 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         ValueError, TypeError: shapes or dtypes that do not fit (compiled op).
     """
     if torch.jit.is_scripting():  # type: ignore[attr-defined]
-        return F.linear(x, weight, bias)
+        return linear_reference(x, weight, bias)
     else:
         if narrows(x) and not weight.requires_grad and _library.serves(_KERNELS, x):
             y: Tensor = torch.ops.styleclip_rt.linear(x, weight, bias, False)
             return y
-        return F.linear(x, weight, bias)
+        return linear_reference(x, weight, bias)
+
+
+def linear_reference(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Do what `linear` does with torch's own operator, in any dtype on any device."""
+    return F.linear(x, weight, bias)
 
 
 def narrows(x: Tensor) -> bool:

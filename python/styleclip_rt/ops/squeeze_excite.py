@@ -30,5 +30,12 @@ def squeeze_excite(x: Tensor, shortcut: Tensor, squeeze: Tensor, excite: Tensor)
     if frozen and _library.serves(_KERNELS, x):
         out: Tensor = torch.ops.styleclip_rt.squeeze_excite(x, shortcut, squeeze, excite)[0]
         return out
+    return squeeze_excite_reference(x, shortcut, squeeze, excite)
+
+
+def squeeze_excite_reference(
+    x: Tensor, shortcut: Tensor, squeeze: Tensor, excite: Tensor
+) -> Tensor:
+    """Do what `squeeze_excite` does with single operators, in any dtype on any device."""
     gate = torch.sigmoid(linear(torch.relu(linear(x.mean(dim=(2, 3)), squeeze)), excite))
     return x * gate[:, :, None, None] + shortcut
