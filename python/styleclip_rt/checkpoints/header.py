@@ -14,6 +14,12 @@ _LARGEST = 4 << 20
 """Bytes of a header; that of a thousand tensors takes a hundred thousand."""
 
 
+def reason_of(error: Exception) -> str:
+    """What a parser says of a file, in so many words as fit into a sentence."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
 def in_order(content: bytes) -> bytes:
     """The safetensors file `content` with its metadata in alphabetical order.
 
@@ -57,5 +63,6 @@ def read_metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is not a readable safetensors file ({error}); fetch or convert it again."
+            f"{path} is not a readable safetensors file ({reason_of(error)}); "
+            "fetch or convert it again."
         ) from error

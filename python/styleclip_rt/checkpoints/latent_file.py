@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from styleclip_rt.checkpoints.header import in_order
+from styleclip_rt.checkpoints.header import in_order, reason_of
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.files import replacing
 
@@ -39,6 +39,7 @@ _WIDEST_W = 1024
 _ROWS = {*range(4, 20, 2), *range(5, 24, 3)}
 """How many rows w+ can have: StyleGAN2 from 8 to 1024 px, MobileStyleGAN."""
 
+_MOST_LATENTS = 1_000_000
 _INFLATED = 64 << 20
 """Bytes to which compressed arrays may grow: a thousand latents of the largest generator."""
 
@@ -140,7 +141,9 @@ def _read_safetensors(content: bytes, what: str) -> LatentFile:
         tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{what} is no readable safetensors file ({error}).") from None
+        raise CheckpointError(
+            f"{what} is no readable safetensors file ({reason_of(error)})."
+        ) from None
     arrays = {name: _decoded(tensor, name, what) for name, tensor in tensors.items()}
     return _checked(_chosen(arrays, what), header.get("__metadata__", {}), what)
 
@@ -214,29 +217,48 @@ def _read_npz(content: bytes, what: str) -> dict[str, NDArray[Any]]:
 def _read_torch(path: Path) -> NDArray[Any]:
     from styleclip_rt.checkpoints.state import read_torch_file
 
-    return _from_torch(read_torch_file(path), str(path), depth=0)
+    content = read_torch_file(path)
+    return _FromTorch(str(path), path.stat().st_size).array(content, depth=0)
 
 
-def _from_torch(content: object, what: str, depth: int) -> NDArray[Any]:
-    import torch
+class _FromTorch:
+    """Arrays of PyTorch's tensors in containers, not larger together than their file lets expect.
 
-    from styleclip_rt.checkpoints.state import floats
+    Args:
+        what: the file, for sentences.
+        size: bytes of it.
+    """
 
-    if isinstance(content, torch.Tensor):
-        return np.asarray(floats(content, "a latent", what).numpy())
-    if depth < 3 and isinstance(content, Mapping):
-        latents = {
-            str(name): _from_torch(value, what, depth + 1)
-            for name, value in _latents_among(content).items()
-        }
-        return _chosen(latents, what)
-    if depth < 3 and isinstance(content, list | tuple) and content:
-        parts = [_from_torch(value, what, depth + 1) for value in content]
-        return _faces(parts) if len({part.shape for part in parts}) == 1 else _styles(parts, what)
-    raise CheckpointError(
-        f"{what} holds no latent but {type(content).__name__!r}; give a tensor of "
-        "[latents, rows, 512] or a dict of them."
-    )
+    def __init__(self, what: str, size: int) -> None:
+        self.what = what
+        self.bytes = 2 * size + _INFLATED
+        self.parts = _MOST_LATENTS
+
+    def array(self, content: object, depth: int) -> NDArray[Any]:
+        """The latent that `content` is or holds."""
+        import torch
+
+        from styleclip_rt.checkpoints.state import floats
+
+        self.parts -= 1
+        if isinstance(content, torch.Tensor) and self.parts >= 0:
+            self.bytes -= 4 * content.numel()
+            if self.bytes >= 0:
+                return np.asarray(floats(content, "a latent", self.what).numpy())
+        elif depth < 3 and isinstance(content, Mapping) and self.parts >= 0:
+            latents = {
+                str(name): self.array(value, depth + 1)
+                for name, value in _latents_among(content).items()
+            }
+            return _chosen(latents, self.what)
+        elif depth < 3 and isinstance(content, list) and content and self.parts >= 0:
+            parts = [self.array(value, depth + 1) for value in content]
+            same = len({part.shape for part in parts}) == 1
+            return _faces(parts) if same else _styles(parts, self.what)
+        raise CheckpointError(
+            f"{self.what} holds no latent but {type(content).__name__!r}; give a tensor of "
+            "[latents, rows, 512] or a dict of them."
+        )
 
 
 def _latents_among(content: Mapping[Any, Any]) -> Mapping[Any, Any]:

@@ -27,7 +27,7 @@ from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 
 # Nothing in a generator lies deeper or has more parts; a file that refers to itself does.
-_MAX_DEPTH, _MAX_PARTS = 8, 20_000
+_MAX_DEPTH, _MAX_PARTS = 8, 10_000
 
 
 def names(full: str) -> Make | bool:
@@ -45,10 +45,19 @@ def read(path: str | os.PathLike[str]) -> StyleGAN2:
     """
     path = Path(path)
     reader = TensorReader(path.stat().st_size)
+    storages = 0
+
+    def storage(content: object) -> object:
+        nonlocal storages
+        storages += 1
+        if not isinstance(content, bytes) or storages > _MAX_PARTS:
+            raise BrokenPickle("it has a broken storage")
+        reader.spend(len(content))
+        return read_legacy(io.BytesIO(content), len(content))
 
     def known(full: str) -> Make | bool:
         if full == "torch.storage._load_from_bytes":
-            return lambda content: read_legacy(io.BytesIO(content), len(content))
+            return storage
         return reader.names(full) or names(full)
 
     try:
@@ -104,6 +113,8 @@ def _flatten(root: object, state: dict[str, Tensor], facts: dict[str, Any]) -> N
         parts += len(fields) + sum(map(len, groups))
         if parts > _MAX_PARTS or len(prefix) > 500:
             raise ValueError("too many parts")
+        if any(len(name) > 200 for names in (fields, *groups) for name in names):
+            raise ValueError("too long a name")
         for name, value in fields.items():
             if isinstance(value, str | int | float) or value is None:
                 facts[prefix + name] = value

@@ -12,7 +12,7 @@ from torch.nn.modules import module as registration
 from torch.overrides import TorchFunctionMode
 
 from styleclip_rt.checkpoints.archive import BrokenArchive
-from styleclip_rt.checkpoints.header import check_size
+from styleclip_rt.checkpoints.header import check_size, reason_of
 from styleclip_rt.checkpoints.pickled import BrokenPickle, ForeignName, Make
 from styleclip_rt.checkpoints.torch_file import Unusable, read_legacy, read_zip
 from styleclip_rt.errors import CheckpointError
@@ -55,9 +55,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # the library's Python half meets what its parser lets through
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{path} is not a readable safetensors file ({reason}); fetch or convert it again."
+            f"{path} is not a readable safetensors file ({reason_of(error)}); "
+            "fetch or convert it again."
         ) from error
 
 
@@ -162,9 +162,9 @@ def _shapes(
             model = build()
         return model.state_dict(), f"a {type(model).__name__}"
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
-            f"{path} describes a model that cannot be built ({reason}); fetch or convert it again."
+            f"{path} describes a model that cannot be built ({reason_of(error)}); "
+            "fetch or convert it again."
         ) from error
 
 

@@ -9,7 +9,7 @@ against the file, and nothing is compiled or executed.
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -42,6 +42,7 @@ _STORAGES = {
     "ComplexDoubleStorage": torch.complex128,
 }
 _UNTYPED = "torch.storage.UntypedStorage"
+_MOST_DIMS = 16
 _OVERHEAD = 4 << 20
 """Bytes by which a file's tensors may overlap: small ones, such as masks, are shared."""
 
@@ -95,11 +96,16 @@ class OrderedDict(dict[Any, Any]):
 
 
 class _Array:
-    """A NumPy array; its numbers come after it, by BUILD."""
+    """A NumPy array; its numbers come after it, by BUILD.
+
+    Args:
+        spend: is told how many bytes are copied.
+    """
 
     tensor: Tensor | Unusable
 
-    def __init__(self) -> None:
+    def __init__(self, spend: Callable[[int], None]) -> None:
+        self.spend = spend
         self.tensor = Unusable("an unfinished array")
 
     def set_state(self, state: object) -> None:
@@ -109,11 +115,11 @@ class _Array:
         if not isinstance(dtype, _Dtype) or not dtype.usable or not isinstance(data, bytes | str):
             self.tensor = Unusable("a NumPy array of other things than numbers")
             return
+        shape = _whole_numbers(shape)
+        self.spend(len(data))
         content = data.encode("latin-1") if isinstance(data, str) else data
-        if any(size < 0 for size in shape):
-            raise BrokenPickle("it has an array of a negative size")
         values = np.frombuffer(content, dtype.numpy)
-        values = values.reshape(tuple(shape), order="F" if by_columns else "C")
+        values = values.reshape(shape, order="F" if by_columns else "C")
         self.tensor = torch.from_numpy(values.astype(dtype.numpy.newbyteorder("="), order="C"))
 
 
@@ -124,16 +130,26 @@ class _Dtype:
         self.numpy = np.dtype(code if self.usable else "u1")
 
     def set_state(self, state: object) -> None:
-        order = state[1]  # type: ignore[index]
+        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if order in (">", "<"):
             self.numpy = self.numpy.newbyteorder(order)
 
 
-def _scalar(dtype: object, data: bytes | str) -> object:
-    if not isinstance(dtype, _Dtype) or not dtype.usable:
+def _scalar(dtype: object, data: object) -> object:
+    """A NumPy scalar."""
+    if not isinstance(dtype, _Dtype) or not dtype.usable or not isinstance(data, bytes | str):
         raise BrokenPickle("it has a scalar that is no number")
-    content = data.encode("latin-1") if isinstance(data, str) else data
+    content = data[:16].encode("latin-1") if isinstance(data, str) else data
     return np.frombuffer(content, dtype.numpy, 1)[0].item()
+
+
+def _whole_numbers(values: object) -> tuple[int, ...]:
+    """A shape or strides, in which nothing can overflow."""
+    if not isinstance(values, tuple | list) or len(values) > _MOST_DIMS:
+        raise BrokenPickle("it has a tensor of no shape")
+    if not all(type(value) is int and 0 <= value < 1 << 48 for value in values):
+        raise BrokenPickle("it has a tensor larger than its storage")
+    return tuple(values)
 
 
 class TensorReader:
@@ -145,8 +161,41 @@ class TensorReader:
 
     def __init__(self, size: int) -> None:
         self.left = size
-        self.claimed = 0
-        self.most = size + _OVERHEAD
+        self.views = size + _OVERHEAD
+        self.copies = size + _OVERHEAD
+
+    def spend(self, copied: int) -> None:
+        """Count bytes that a pickle has copied once more, which it can say in few bytes."""
+        self.copies -= copied
+        if self.copies < 0:
+            raise BrokenPickle("it copies more than it holds")
+
+    def listed(self, items: object = ()) -> list[Any]:
+        """The items of what a pickle makes a set of."""
+        if not isinstance(items, list | tuple):
+            raise BrokenPickle("it has a set of no items")
+        self.spend(8 * len(items))
+        return list(items)
+
+    def ordered(self, items: object = ()) -> OrderedDict:
+        """The dict of what a pickle makes an ordered one of."""
+        if isinstance(items, dict):
+            self.spend(100 * len(items))
+            return OrderedDict(items)
+        pairs = self.listed(items)
+        self.spend(100 * len(pairs))
+        if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+            raise BrokenPickle("it has a dict of no items")
+        if not all(isinstance(key, str | int) for key, _ in pairs):
+            raise BrokenPickle("it has a dict with keys that are no plain values")
+        return OrderedDict(pairs)
+
+    def encoded(self, text: object, *_: object) -> bytes:
+        """The bytes that older pickles hold as text."""
+        if not isinstance(text, str):
+            raise BrokenPickle("it encodes what is no text")
+        self.spend(len(text))
+        return text.encode("latin-1")
 
     def storage(self, dtype: torch.dtype, numel: object) -> Tensor:
         """Room for a storage of the file."""
@@ -159,18 +208,17 @@ class TensorReader:
         """A tensor as a view of its storage."""
         if not isinstance(storage, Tensor):
             raise BrokenPickle("it has a tensor without a storage")
-        size, stride = tuple(size), tuple(stride)
-        if len(size) != len(stride) or any(type(n) is not int for n in (*size, *stride, offset)):
+        size, stride = _whole_numbers(size), _whole_numbers(stride)
+        (offset,) = _whole_numbers((offset,))
+        if len(size) != len(stride):
             raise BrokenPickle("it has a tensor of no shape")
         # A stride of zero could make a small file claim any amount of memory.
-        if not all(0 <= n < 1 << 48 for n in (*size, *stride, offset)):
-            raise BrokenPickle("it has a tensor larger than its storage")
         count = math.prod(size)
         span = offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         if count > storage.numel() or (count and span > storage.numel()):
             raise BrokenPickle("it has a tensor larger than its storage")
-        self.claimed += count * storage.dtype.itemsize
-        if self.claimed > self.most:
+        self.views -= count * storage.dtype.itemsize
+        if self.views < 0:
             raise BrokenPickle("its tensors share storages until they are larger than the file")
         return storage.as_strided(size, stride, offset)
 
@@ -196,16 +244,16 @@ class TensorReader:
             "torch._utils._rebuild_tensor_v3": self.rebuild_typed,
             "torch._utils._rebuild_parameter": lambda value, *_: value,
             "torch._utils._rebuild_parameter_with_state": lambda value, *_: value,
-            "torch.Size": lambda sizes=(): tuple(sizes),
-            "collections.OrderedDict": _make_dict,
+            "torch.Size": lambda sizes=(): _whole_numbers(sizes),
+            "collections.OrderedDict": self.ordered,
             "collections.defaultdict": lambda *_: {},
-            "builtins.dict": _make_dict,
-            "builtins.set": lambda items=(): list(items),
-            "__builtin__.set": lambda items=(): list(items),
-            "builtins.frozenset": lambda items=(): list(items),
+            "builtins.dict": self.ordered,
+            "builtins.set": self.listed,
+            "__builtin__.set": self.listed,
+            "builtins.frozenset": self.listed,
             "builtins.bytearray": lambda content=b"", *_: content,
-            "_codecs.encode": lambda text, *_: text.encode("latin-1"),
-            "numpy.core.multiarray._reconstruct": lambda *_: _Array(),
+            "_codecs.encode": self.encoded,
+            "numpy.core.multiarray._reconstruct": lambda *_: _Array(self.spend),
             "numpy.core.multiarray.scalar": _scalar,
             "numpy.dtype": _Dtype,
         }
@@ -222,13 +270,6 @@ class TensorReader:
         )  # fmt: skip
 
 
-def _make_dict(items: Any = ()) -> OrderedDict:
-    made = OrderedDict(items)
-    if not all(isinstance(key, str | int) for key in made):
-        raise BrokenPickle("it has a dict with keys that are no plain values")
-    return made
-
-
 def _dtype_of(storage: object) -> torch.dtype:
     """Of a storage's class, as a pickle names it."""
     if isinstance(storage, Name):
@@ -243,7 +284,9 @@ def _dtype_of(storage: object) -> torch.dtype:
 def _parts_of(pid: object) -> tuple[torch.dtype, str, object]:
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
         raise BrokenPickle("it has a broken storage")
-    return _dtype_of(pid[1]), str(pid[2])[:100], pid[4]
+    if not isinstance(pid[2], str) or len(pid[2]) > 100:
+        raise BrokenPickle("it has a storage of no name")
+    return _dtype_of(pid[1]), pid[2], pid[4]
 
 
 def read_zip(path: Path, names: Make | None = None) -> object:
@@ -313,6 +356,7 @@ def read_legacy(file: BinaryIO, size: int, names: Make | None = None) -> object:
         if view is None:
             return storages[key]
         _, offset, length = view
+        offset, length = _whole_numbers((offset, length))
         return storages[key][offset : offset + length]
 
     plain = _either(None, None)
@@ -325,10 +369,12 @@ def read_legacy(file: BinaryIO, size: int, names: Make | None = None) -> object:
         raise BrokenPickle("its numbers are in the byte order of another processor")
     content = read_pickle(file, left(), _either(reader, names), persistent)
     keys = read_pickle(file, left(), plain)
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise BrokenPickle("its list of storages is none")
+    if sorted(keys) != sorted(storages):
         raise BrokenPickle("its list of storages does not fit its tensors")
     for key in keys:
-        storage = storages[str(key)]
+        storage = storages[key]
         if int.from_bytes(file.read(8), "little") != storage.numel():
             raise BrokenPickle("it has a storage of the wrong size")
         _fill(storage, file)
@@ -365,8 +411,6 @@ def settled(content: Any) -> object:
         for key, value in list(items):
             if isinstance(value, _Array):
                 container[key] = value.tensor
-            elif isinstance(value, tuple) and any(isinstance(part, _Array) for part in value):
-                container[key] = [p.tensor if isinstance(p, _Array) else p for p in value]
             elif isinstance(value, dict | list):
                 waiting.append(value)
             elif isinstance(value, Record) and isinstance(value.state, dict | list):

@@ -18,6 +18,7 @@ from styleclip_rt.models.moves import Latent
 LEAK = 0.2
 OFFSET_SCALE = 0.1
 DEPTH = 4
+MOST_ROWS = 64
 SHARPNESS = 20.0
 
 
@@ -61,8 +62,10 @@ class LevelsMapperConfig:
     latent_dim: int = 512
 
     def __post_init__(self) -> None:
-        if min(self.group_sizes) < 0 or sum(self.group_sizes) < 1 or self.latent_dim < 1:
-            raise ValueError("a mapper's groups of rows and its latents cannot be empty")
+        if min(self.group_sizes) < 0 or not 1 <= sum(self.group_sizes) <= MOST_ROWS:
+            raise ValueError(f"a mapper is for 1 to {MOST_ROWS} rows")
+        if self.latent_dim < 1:
+            raise ValueError("a mapper's latents cannot be empty")
         if not self.groups or not set(self.groups) <= {"coarse", "middle", "fine"}:
             raise ValueError("a mapper's groups are some of coarse, middle and fine")
 
@@ -174,6 +177,8 @@ class PromptMapperConfig:
         rows = self.rows
         if not rows or not all(0 <= row < self.n_latent for row in rows):
             raise ValueError(f"a mapper can move the rows 0 to {self.n_latent - 1}")
+        if self.n_latent > MOST_ROWS:
+            raise ValueError(f"a mapper is for 1 to {MOST_ROWS} rows")
         if len(set(rows)) != len(rows):
             raise ValueError("a mapper moves each row once")
         if not self.prompts or not all(self.prompts) or len(set(self.prompts)) != len(self.prompts):
