@@ -1,14 +1,18 @@
+import dataclasses
 import errno
 import hashlib
 import http.server
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 
 from styleclip_rt.bundle import download as pull
 from styleclip_rt.bundle.download import (
@@ -42,11 +46,22 @@ class Host(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes */{len(host.content)}")
             self.end_headers()
             return
-        body = host.content[start:]
+        if host.redirects:
+            self.send_response(302)
+            self.send_header("Location", host.redirects.pop(0))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        body = host.content[start:] + host.extra
         self.send_response(206 if start else 200)
-        self.send_header("Content-Type", host.content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", '"one"')
+        headers = {
+            "Content-Type": host.content_type,
+            "Content-Length": str(len(body)),
+            "ETag": '"one"',
+        }
+        for name, value in (headers | host.headers).items():
+            if value is not None:
+                self.send_header(name, value)
         self.end_headers()
         if host.breaks:
             body = body[: host.breaks.pop(0)]
@@ -61,6 +76,7 @@ def host():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Host)
     server.content, server.content_type, server.ranges = CONTENT, "application/octet-stream", True
     server.asked, server.statuses, server.breaks = [], [], []
+    server.redirects, server.headers, server.extra = [], {}, b""
     server.url = f"http://127.0.0.1:{server.server_port}/weights.pt"
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -84,18 +100,16 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("sha256", [SHA256, None], ids=["hash", "no hash"])
-def test_whole_file_arrives_and_is_not_fetched_twice(host, tmp_path, sha256):
-    assert get(host, tmp_path, sha256).read_bytes() == CONTENT
-    assert get(host, tmp_path, sha256).read_bytes() == CONTENT
+def test_whole_file_arrives_and_is_not_fetched_twice(host, tmp_path):
+    assert get(host, tmp_path).read_bytes() == CONTENT
+    assert get(host, tmp_path).read_bytes() == CONTENT
     assert host.asked == [None]
     assert names(tmp_path) == ["weights.pt"]
 
 
-@pytest.mark.parametrize("sha256", [SHA256, None], ids=["hash", "no hash"])
-def test_broken_connection_is_resumed_where_it_broke(host, tmp_path, sha256):
+def test_broken_connection_is_resumed_where_it_broke(host, tmp_path):
     host.breaks = [200_000, 70_000]
-    assert get(host, tmp_path, sha256).read_bytes() == CONTENT
+    assert get(host, tmp_path).read_bytes() == CONTENT
     assert host.asked == [None, f"bytes={3 * 65536}-", f"bytes={4 * 65536}-"]
     assert names(tmp_path) == ["weights.pt"]
 
@@ -123,11 +137,93 @@ def test_next_call_goes_on_where_the_last_gave_up(host, tmp_path):
     assert names(tmp_path) == ["weights.pt"]
 
 
-def test_without_a_hash_no_half_is_kept_for_another_day(host, tmp_path):
-    host.breaks = [70_000] * pull.ATTEMPTS
-    with pytest.raises(BundleError, match="broke off"):
+def test_without_a_hash_nothing_is_fetched(host, tmp_path):
+    with pytest.raises(BundleError, match=r"No SHA-256.*--generator FILE.*--generator-sha256 HASH"):
         get(host, tmp_path, None)
+    assert host.asked == []
     assert names(tmp_path) == []
+
+
+def test_a_hash_that_the_user_gives_is_one(host, tmp_path, monkeypatch):
+    source = WebFile(host.url, None, len(CONTENT))
+    monkeypatch.setitem(pull.SOURCES, "tiny", {"generator": source})
+    paths = fetch("tiny", tmp_path, {}, {"generator": SHA256.upper()})
+    assert paths["generator"].read_bytes() == CONTENT
+    with pytest.raises(BundleError, match="wrong SHA-256"):
+        fetch("tiny", tmp_path / "other", {}, {"generator": "0" * 64})
+    with pytest.raises(BundleError, match="'abc' is no SHA-256"):
+        fetch("tiny", tmp_path / "other", {}, {"generator": "abc"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({"Content-Length": "-5"}, "says that it has '-5' bytes"),
+        ({"Content-Length": "many"}, "says that it has 'many' bytes"),
+        ({"Content-Length": str(10**15)}, "bytes where the file has at most"),
+        ({"Content-Length": str(len(CONTENT) + 1)}, "bytes where the file has at most"),
+        ({"Content-Encoding": "gzip"}, "another encoding"),
+    ],
+)
+def test_lengths_that_cannot_be(host, tmp_path, headers, message):
+    host.headers = headers
+    with pytest.raises(BundleError, match=message):
+        get(host, tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "given", ["bytes 0-9/10", "bytes 65536-65545/99999999999", "bytes x", "bytes -5-9/10"]
+)
+def test_ranges_that_were_not_asked_for(host, tmp_path, given):
+    (tmp_path / "weights.pt.part").write_bytes(CONTENT[:65536])
+    host.headers = {"Content-Range": given}
+    with pytest.raises(BundleError, match=r"the bytes|only the bytes"):
+        get(host, tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("start", [0, 65536])
+def test_never_more_bytes_than_declared(host, tmp_path, start):
+    (tmp_path / "weights.pt.part").write_bytes(CONTENT[:start])
+    host.headers, host.extra = {"Content-Length": None}, b"x" * 10_000_000
+    with pytest.raises(BundleError, match="gives more bytes than it should"):
+        get(host, tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("target", ["ftp://127.0.0.1/x", "file:///etc/passwd", "javascript:1"])
+def test_redirects_lead_to_the_web_only(host, tmp_path, target):
+    host.redirects = [target]
+    with pytest.raises(BundleError, match="not safe to follow"):
+        get(host, tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_redirects_are_followed_but_not_for_ever(host, tmp_path):
+    host.redirects = ["/elsewhere", host.url]
+    assert get(host, tmp_path).read_bytes() == CONTENT
+    (tmp_path / "weights.pt").unlink()
+    host.redirects = ["/again"] * 100
+    with pytest.raises(BundleError, match="leads in circles"):
+        get(host, tmp_path)
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(monkeypatch, tmp_path):
+    class Answer(requests.Response):
+        is_redirect = True
+
+        def __init__(self):
+            super().__init__()
+            self.headers["Location"] = "http://example.org/weights.pt"
+            self.raw = io.BytesIO()
+
+    asked = []
+    monkeypatch.setattr(pull.requests, "get", lambda url, **_: asked.append(url) or Answer())
+    source = WebFile("https://example.org/weights.pt", SHA256, 10)
+    with pytest.raises(BundleError, match="not safe to follow"):
+        download(source, tmp_path / "weights.pt", "--generator FILE", pause=0)
+    assert asked == ["https://example.org/weights.pt"]
 
 
 def test_complete_part_is_only_checked(host, tmp_path):
@@ -268,6 +364,33 @@ def test_wheel_with_the_wrong_hash_is_not_opened(index, tmp_path):
     with pytest.raises(BundleError, match=r"bad\.whl has the wrong SHA-256"):
         unpack_wheel(wheel, index, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_another_wheel_of_that_name_is_not_taken(index, tmp_path):
+    with pytest.raises(
+        BundleError, match=r"has another tiny-faces==1\.0 than the one with the SHA"
+    ):
+        download_wheel(dataclasses.replace(index, sha256="0" * 64), tmp_path)
+    assert not list(tmp_path.glob("*.whl"))
+
+
+def test_a_source_distribution_is_not_run(tmp_path, monkeypatch):
+    folder, mark = tmp_path / "index", tmp_path / "mark"
+    folder.mkdir()
+    setup = f"open({str(mark)!r}, 'w'); from setuptools import setup; setup(name='loud')"
+    path = folder / "loud-faces-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        entry = tarfile.TarInfo("loud-faces-1.0/setup.py")
+        entry.size = len(setup)
+        archive.addfile(entry, io.BytesIO(setup.encode()))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "1")
+    monkeypatch.setenv("PIP_NO_BINARY", ":all:")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(BundleError, match=r"pip could not fetch loud-faces==1\.0"):
+        download_wheel(WheelFiles("loud-faces==1.0", digest, 1000, ()), tmp_path)
+    assert not mark.exists()
 
 
 def test_index_without_the_wheel(tmp_path, monkeypatch):

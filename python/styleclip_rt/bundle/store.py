@@ -144,7 +144,11 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
     )
 
 
-def pull(name: str, given: Mapping[str, Path] | None = None) -> Path:
+def pull(
+    name: str,
+    given: Mapping[str, Path] | None = None,
+    hashes: Mapping[str, str] | None = None,
+) -> Path:
     """Make sure that the bundle ``name`` is in the cache, whole; return its folder.
 
     Fetches and converts what is missing; where all is there, it uses no network.
@@ -153,6 +157,7 @@ def pull(name: str, given: Mapping[str, Path] | None = None) -> Path:
         name: one of `SOURCES`.
         given: role -> weights that the user has already, in any format that a reader knows.
             They replace what is in the cache.
+        hashes: role -> SHA-256 of weights to fetch, where none was published.
 
     Raises BundleError if the bundle is unknown or cannot be had, CheckpointError if a file
     cannot be read. What was in the cache before is then still there.
@@ -168,7 +173,7 @@ def pull(name: str, given: Mapping[str, Path] | None = None) -> Path:
         # Another process may have brought it while this one waited.
         if given or not _up_to_date(folder, recipe):
             sweep(downloads)
-            _assemble(folder, recipe, _read(fetch(name, downloads, given or {})), overwrite=True)
+            _assemble(folder, recipe, _read(fetch(name, downloads, given or {}, hashes)), True)
         shutil.rmtree(downloads, ignore_errors=True)
     return folder
 

@@ -27,12 +27,21 @@ def list_command() -> None:
 @click.option("--generator", type=_file, help="Generator file that you have already.")
 @click.option("--clip", type=_file, help="CLIP file that you have already.")
 @click.option("--identity", type=_file, help="Identity network file that you have already.")
-def pull(name: str, generator: Path | None, clip: Path | None, identity: Path | None) -> None:
+@click.option("--generator-sha256", help="SHA-256 of the generator, where none was published.")
+def pull(
+    name: str,
+    generator: Path | None,
+    clip: Path | None,
+    identity: Path | None,
+    generator_sha256: str | None,
+) -> None:
     """Fetch the bundle NAME into the cache; files that you give are not fetched."""
     from styleclip_rt import bundle as bundles
 
     options = {"generator": generator, "clip": clip, "identity": identity}
-    folder = bundles.pull(name, {role: path for role, path in options.items() if path is not None})
+    given = {role: path for role, path in options.items() if path is not None}
+    hashes = {} if generator_sha256 is None else {"generator": generator_sha256}
+    folder = bundles.pull(name, given, hashes)
     click.echo(f"{name} is in {folder}")
 
 
