@@ -16,6 +16,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,6 +171,48 @@ def locked(folder: Path) -> Iterator[None]:
                 return
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only one who works for long in `folder`, which is made if missing.
+
+    Raises:
+        StyleClipError: somebody does already.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    busy = folder / f"{PREFIX}busy"
+    with contextlib.ExitStack() as held:
+        if sys.platform != "win32":
+            _hold(busy, held)
+        yield
+
+
+def _hold(busy: Path, held: contextlib.ExitStack) -> None:
+    for _ in range(20):
+        busy.mkdir(exist_ok=True)
+        try:
+            descriptor = os.open(busy, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        held.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Perhaps a sweeper, which is gone in a moment.
+            time.sleep(0.02)
+            continue
+        except OSError:  # a disk without locks
+            pass
+        if _is_at(descriptor, busy):
+            held.callback(_discard, busy)
+            return
+    raise StyleClipError(
+        f"another process is at work in {busy.parent}: wait until it is done, or choose another "
+        "folder with --out."
+    )
 
 
 def sweep(folder: Path) -> bool:

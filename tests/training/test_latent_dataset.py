@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import alone_in
 from styleclip_rt.models.generator import sample_z
 from styleclip_rt.training import latent_dataset
 from styleclip_rt.training.latent_dataset import LatentDataset, draw_sheet, generate
@@ -82,3 +84,62 @@ def test_sheet_shows_the_validation_faces(tmp_path: Path) -> None:
     bundle = tiny_bundle()
     generate(bundle, tmp_path, 4, 10)
     assert draw_sheet(bundle, tmp_path).size == (8 * 192, 2 * 192)
+
+
+@pytest.mark.parametrize("kept", [0, 8, 100, -1])
+def test_a_truncated_shard_is_drawn_again(tmp_path: Path, kept: int) -> None:
+    bundle = tiny_bundle()
+    generate(bundle, tmp_path, 10, 3)
+    before = contents(tmp_path)
+    path = tmp_path / "train-00001.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(StyleClipError, match="draws what is missing or damaged"):
+        LatentDataset(tmp_path, "train")
+    generate(bundle, tmp_path, 10, 3)
+    assert contents(tmp_path) == before
+
+
+def test_a_shard_of_other_numbers_is_drawn_again(tmp_path: Path) -> None:
+    generate(tiny_bundle(), tmp_path, 10, 3)
+    before = contents(tmp_path)
+    half = {"z": torch.zeros(4, 16).half(), "w": torch.zeros(4, 16).half()}
+    save_file(half, tmp_path / "train-00000.safetensors")
+    generate(tiny_bundle(), tmp_path, 10, 3)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train": 10**18},
+        {"train": 0},
+        {"val": -1},
+        {"seed": 2**63},
+        {"truncation_psi": float("nan")},
+        {"truncation_psi": float("inf")},
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_at_once(
+    tmp_path: Path, change: dict[str, float]
+) -> None:
+    with pytest.raises(StyleClipError, match="there can be no such data set"):
+        generate(tiny_bundle(), tmp_path / "new", **({"train": 4, "val": 2} | change))  # type: ignore[arg-type]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"train": 10**18}, {"train": "4"}, {"val": True}, {"latent_dim": -1}, {"bundle": 3}],
+)
+def test_an_index_of_other_numbers_is_damaged(tmp_path: Path, change: dict[str, object]) -> None:
+    generate(tiny_bundle(), tmp_path, 4, 2)
+    path = tmp_path / "index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(StyleClipError, match="is damaged"):
+        LatentDataset(tmp_path, "train")
+
+
+def test_only_one_at_a_time_writes_a_data_set(tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(StyleClipError, match="another process is at work"):
+        generate(tiny_bundle(), tmp_path, 4, 2)
+    assert not list(tmp_path.iterdir())

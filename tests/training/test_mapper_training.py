@@ -13,6 +13,7 @@ import torch
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import alone_in
 from styleclip_rt.models.generator import fold, unfold
 from styleclip_rt.models.mapper import PromptMapper
 from styleclip_rt.training.latent_dataset import generate
@@ -48,7 +49,8 @@ def whole(latents: Path, tmp_path_factory: pytest.TempPathFactory) -> MapperTrai
 
 def process(*arguments: object, **environment: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, ROOT / "tests" / "training" / "mapper_run.py", *arguments]
-    inherited = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    paths = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    inherited = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [str(part) for part in command], env=inherited | environment, stderr=subprocess.DEVNULL
     )
@@ -151,6 +153,59 @@ def test_directions_start_where_the_bundle_has_measured_the_look(
 def test_other_settings_do_not_continue_a_run(whole: MapperTrainer, latents: Path) -> None:
     with pytest.raises(StyleClipError, match="a run with other settings"):
         trainer(latents, whole.folder, replace(SETTINGS, l2=1.0)).resume()
+
+
+@pytest.mark.parametrize("kept", [0, 10, 1000, -1])
+def test_a_damaged_checkpoint_is_one_sentence(
+    whole: MapperTrainer, latents: Path, tmp_path: Path, kept: int
+) -> None:
+    content = (whole.folder / "checkpoint.pt").read_bytes()
+    (tmp_path / "checkpoint.pt").write_bytes(content[:kept])
+    with pytest.raises(StyleClipError, match=r"checkpoint\.pt is damaged: delete it"):
+        trainer(latents, tmp_path).resume()
+
+
+@pytest.mark.parametrize("change", ["step", "mapper", "optimiser", "history"])
+def test_a_checkpoint_that_lacks_something_is_damaged(
+    whole: MapperTrainer, latents: Path, tmp_path: Path, change: str
+) -> None:
+    state = torch.load(whole.folder / "checkpoint.pt", weights_only=True)
+    for value in ({}, None):
+        torch.save(state | {change: value}, tmp_path / "checkpoint.pt")
+        if change == "history" and value == {}:
+            continue
+        with pytest.raises(StyleClipError, match="is damaged"):
+            trainer(latents, tmp_path).resume()
+
+
+def test_a_full_disk_is_one_sentence(
+    latents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource")
+    run = trainer(latents, tmp_path / "run")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(StyleClipError, match="cannot be written"):
+            run.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name for path in run.folder.iterdir()} == {"config.json"}
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StyleClipError, match="cannot write to"):
+        trainer(latents, tmp_path / "file").run()
+
+
+def test_two_runs_do_not_share_a_folder(latents: Path, tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(StyleClipError, match="another process is at work"):
+        trainer(latents, tmp_path).run()
+
+
+def test_equal_runs_leave_equal_files(whole: MapperTrainer, latents: Path, tmp_path: Path) -> None:
+    run = trainer(latents, tmp_path)
+    run.run()
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 def other_bundle() -> Bundle:

@@ -1,10 +1,14 @@
 """The command line: `styleclip`."""
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 
-from styleclip_rt import __version__
 from styleclip_rt.cli.bundle import bundle
 from styleclip_rt.cli.dataset import dataset
 from styleclip_rt.cli.edit import edit
@@ -18,7 +22,7 @@ from styleclip_rt.errors import StyleClipError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__)
+@click.version_option(package_name="styleclip-rt", prog_name="styleclip")
 def cli() -> None:
     """Edit faces by text."""
 
@@ -54,16 +58,49 @@ def main() -> None:
 
 
 def run(command: click.Command) -> None:
-    """Run a command line: 0 done, 2 bad input (one sentence on stderr), 130 interrupted."""
+    """Run a command line: 0 done, 2 bad input (one sentence on stderr), 130 interrupted, be it by
+    Ctrl-C or by SIGTERM."""
+    interrupted = threading.Event()
+    with _signals(interrupted):
+        try:
+            command.main(standalone_mode=False)
+        except (click.exceptions.Abort, KeyboardInterrupt):
+            sys.exit(130)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(2)
+        except StyleClipError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        except Exception:
+            # A library may make another error of an interruption.
+            if interrupted.is_set():
+                sys.exit(130)
+            raise
+
+
+@contextmanager
+def _signals(interrupted: threading.Event) -> Iterator[None]:
+    """Inside, SIGTERM does whatever Ctrl-C would do at that moment."""
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        (handler if callable(handler) else interrupt)(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    if before[signal.SIGTERM] is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminate)
     try:
-        command.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except StyleClipError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,7 +6,7 @@ every row, so storing it would only multiply the size by the number of rows.
 """
 
 import json
-import os
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import alone_in, replacing
 from styleclip_rt.models.generator import fingerprint, sample_z
 from styleclip_rt.pictures import contact_sheet, to_pil
 
@@ -29,6 +30,8 @@ FORMAT = "styleclip-rt-latents/1"
 SPLITS = ("train", "val")
 SHARD = 512
 FIRST_SEED = 1_000_000
+MAX_FACES = 10_000_000
+MAX_SEED = 2**62
 INDEX = "index.json"
 
 
@@ -53,6 +56,22 @@ class Index:
     val: int
     seed: int = FIRST_SEED
     truncation_psi: float = 0.7
+
+    def __post_init__(self) -> None:
+        for name in ("bundle", "generator"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be text")
+        for name, least, most in (
+            ("latent_dim", 1, 1 << 16),
+            ("train", 1, MAX_FACES),
+            ("val", 1, MAX_FACES),
+            ("seed", -MAX_SEED, MAX_SEED),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{name} must be a whole number from {least} to {most}")
+        if type(self.truncation_psi) not in (int, float) or not math.isfinite(self.truncation_psi):
+            raise ValueError("truncation_psi must be a finite number")
 
     def seeds(self, split: str, rows: Sequence[int]) -> list[int]:
         """The seeds from which the faces of some rows of a split were drawn."""
@@ -79,36 +98,46 @@ def generate(
     """Make a data set in `folder`, or what is still missing of it.
 
     Every file appears whole or not at all, so after a kill at any moment the next call goes on
-    with the first missing shard; the files are the same bytes as without the kill.
+    with the first missing shard; the files are the same bytes as without the kill. A shard that was
+    damaged since is drawn again.
 
     Raises:
-        StyleClipError: the folder holds another data set, cannot be written, or has too little
-            space.
+        StyleClipError: a number that cannot be; or the folder holds another data set, is being
+            written to by another process, cannot be written, or has too little space.
     """
     generator = bundle.generator
-    index = Index(
-        bundle.name, fingerprint(generator), generator.latent_dim, train, val, seed, truncation_psi
-    )
-    if min(train, val) < 1:
-        raise StyleClipError(f"a data set needs faces in both splits, not {train} and {val}.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / INDEX).exists() and read_index(folder) != index:
-            raise StyleClipError(
-                f"{folder} holds another data set: choose another folder with --out, or delete it."
-            )
-        _check_space(folder, index)
-        text = json.dumps({"format": FORMAT, **asdict(index)}, indent=2) + "\n"
-        _write(folder / INDEX, text.encode())
-        bar = tqdm(total=train + val, desc="drawing latents", unit="face", disable=not progress)
-        with bar:
-            for split in SPLITS:
-                for number, (name, count) in enumerate(index.shards(split)):
-                    if not (folder / name).exists():
-                        rows = range(number * SHARD, number * SHARD + count)
-                        seeds = index.seeds(split, rows)
-                        _write(folder / name, _shard(bundle, seeds, truncation_psi))
-                    bar.update(count)
+        index = Index(
+            bundle.name,
+            fingerprint(generator),
+            generator.latent_dim,
+            train,
+            val,
+            seed,
+            truncation_psi,
+        )
+    except ValueError as error:
+        raise StyleClipError(f"there can be no such data set: {error}.") from None
+    try:
+        with alone_in(folder):
+            if (folder / INDEX).exists() and read_index(folder) != index:
+                raise StyleClipError(
+                    f"{folder} holds another data set: choose another folder with --out, or "
+                    "delete it."
+                )
+            missing = {name for split in SPLITS for name in _missing(folder, index, split)}
+            _check_space(folder, index, len(missing))
+            text = json.dumps({"format": FORMAT, **asdict(index)}, indent=2) + "\n"
+            _write(folder / INDEX, text.encode())
+            bar = tqdm(total=train + val, desc="drawing latents", unit="face", disable=not progress)
+            with bar:
+                for split in SPLITS:
+                    for number, (name, count) in enumerate(index.shards(split)):
+                        if name in missing:
+                            rows = range(number * SHARD, number * SHARD + count)
+                            seeds = index.seeds(split, rows)
+                            _write(folder / name, _shard(bundle, seeds, truncation_psi))
+                        bar.update(count)
     except OSError as error:
         raise StyleClipError(
             f"cannot write to {folder} ({error.strerror}): free some space or choose another "
@@ -124,14 +153,33 @@ def _shard(bundle: Bundle, seeds: Sequence[int], truncation_psi: float) -> bytes
     return save({"z": z.cpu().contiguous(), "w": w.cpu().contiguous()})
 
 
-def _check_space(folder: Path, index: Index) -> None:
-    missing = sum(
-        count
-        for split in SPLITS
-        for name, count in index.shards(split)
-        if not (folder / name).exists()
-    )
-    needed = missing * 8 * index.latent_dim * 11 // 10
+def _missing(folder: Path, index: Index, split: str) -> list[str]:
+    """The shards of a split that are not there, or not whole."""
+    names = []
+    for name, count in index.shards(split):
+        try:
+            _open(folder / name, count, index.latent_dim)
+        except (OSError, SafetensorError, ValueError):
+            names.append(name)
+    return names
+
+
+def _open(path: Path, count: int, latent_dim: int) -> Any:
+    """A shard, read by memory map.
+
+    Raises OSError or SafetensorError if it cannot be read, ValueError if it is another's.
+    """
+    shard: Any = safe_open(path, framework="pt")
+    for name in ("z", "w"):
+        part = shard.get_slice(name)
+        if part.get_shape() != [count, latent_dim] or part.get_dtype() != "F32":
+            raise ValueError(f"its {name} is {part.get_dtype()} {part.get_shape()}")
+    return shard
+
+
+def _check_space(folder: Path, index: Index, shards: int) -> None:
+    faces = min(shards * SHARD, index.train + index.val)
+    needed = faces * 8 * index.latent_dim * 11 // 10
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StyleClipError(
@@ -141,12 +189,8 @@ def _check_space(folder: Path, index: Index) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_index(folder: Path) -> Index:
@@ -166,7 +210,7 @@ def read_index(folder: Path) -> Index:
             f"{folder} holds no latents: make them with "
             f"`styleclip dataset generate --out {folder}`."
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StyleClipError(f"{path} is damaged ({error}): make the data set again.") from None
 
 
@@ -199,18 +243,12 @@ class LatentDataset:
         self._shards: list[Any] = []
         for name, count in self.index.shards(split):
             try:
-                shard: Any = safe_open(folder / name, framework="pt")
-                shape = shard.get_slice("w").get_shape()
-            except (OSError, SafetensorError) as error:
+                self._shards.append(_open(folder / name, count, self.index.latent_dim))
+            except (OSError, SafetensorError, ValueError) as error:
                 raise StyleClipError(
                     f"{folder / name} cannot be read ({error}): run `styleclip dataset generate` "
-                    "again with the same options, after deleting it if it is damaged."
+                    "again with the same options, which draws what is missing or damaged."
                 ) from None
-            if shape != [count, self.index.latent_dim]:
-                raise StyleClipError(
-                    f"{folder / name} is damaged: delete it and generate it again."
-                )
-            self._shards.append(shard)
 
     def __len__(self) -> int:
         count: int = getattr(self.index, self.split)

@@ -4,8 +4,8 @@ StyleCLIP (Patashnik et al. 2021, section 5). A run is a folder that says everyt
 and goes on, bit for bit, from wherever it was stopped.
 """
 
+import io
 import json
-import os
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +26,7 @@ from styleclip_rt.editing.spaces import rows_of
 from styleclip_rt.editing.step import EditStep, Targets
 from styleclip_rt.editing.views import random_views
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import alone_in, check_writable, replacing
 from styleclip_rt.models.generator import Generator, fingerprint, fold, unfold
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.tokenizer import tokenize
@@ -395,14 +396,22 @@ class MapperTrainer:
 
     def run(self, progress: bool = False) -> float:
         """Train to the end or until validation has not improved for `patience` times; the best
-        validation loss."""
-        s = self.settings
-        if self.rank == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        validation loss.
+
+        Raises:
+            StyleClipError: the folder cannot be written, or another process trains in it.
+        """
+        if self.rank > 0:
+            return self._run(progress)
+        check_writable(self.folder)
+        with alone_in(self.folder):
             text = json.dumps(self.config, indent=2) + "\n"
-            temporary = self.folder / ".config.json.tmp"
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, self.folder / "config.json")
+            with replacing(self.folder / "config.json") as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            return self._run(progress)
+
+    def _run(self, progress: bool) -> float:
+        s = self.settings
         bar = tqdm(
             total=s.steps,
             initial=self.step,
@@ -455,10 +464,16 @@ class MapperTrainer:
         mapper_file.save(mapper, self.folder / name, self.origin)
 
     def save(self) -> None:
-        """Write everything that the next step depends on, atomically."""
+        """Write everything that the next step depends on, atomically.
+
+        Raises:
+            StyleClipError: it cannot be written.
+        """
         if self.rank > 0:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Before the checkpoint, which says that the steps until now need not be made again.
+        self._export(LAST)
         state = {
             "config": json.dumps(self.config),
             "step": self.step,
@@ -468,28 +483,41 @@ class MapperTrainer:
             "optimiser": self.optimiser.state_dict(),
             "history": self.history,
         }
-        temporary = self.folder / f".{CHECKPOINT}.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / CHECKPOINT)
-        self._export(LAST)
+        # Into memory first: what torch says of a full disk does not say so.
+        content = io.BytesIO()
+        torch.save(state, content)
+        with replacing(self.folder / CHECKPOINT) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
     def resume(self) -> bool:
         """Go on from the folder's checkpoint, if there is one.
 
         Raises:
-            StyleClipError: it is of a run with other settings.
+            StyleClipError: it is damaged, or of a run with other settings.
         """
         path = self.folder / CHECKPOINT
         if not path.exists():
             return False
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state.get("config") != json.dumps(self.config):
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            config = state["config"]
+        except Exception:  # A parser of damaged bytes may raise anything.
+            raise self._damaged(path) from None
+        if config != json.dumps(self.config):
             raise StyleClipError(
                 f"{self.folder} holds a run with other settings: repeat its config.json, or choose "
                 "another folder with --out."
             )
-        self.step, self.stale, self.best = state["step"], state["stale"], state["best"]
-        self.mapper.load_state_dict(state["mapper"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.history = state["history"]
+        try:
+            self.step, self.stale = int(state["step"]), int(state["stale"])
+            self.best, self.history = float(state["best"]), list(state["history"])
+            self.mapper.load_state_dict(state["mapper"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+            raise self._damaged(path) from None
         return True
+
+    def _damaged(self, path: Path) -> StyleClipError:
+        return StyleClipError(
+            f"{path} is damaged: delete it to begin again, or choose another folder with --out."
+        )
