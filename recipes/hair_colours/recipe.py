@@ -9,6 +9,8 @@ colour as a network reads it off the face; brown was the mean of two fits before
 `fit-hair-colour` and `correct-hair-colour` are the two steps, for any mapper with prompts.
 """
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +31,7 @@ from styleclip_rt.cli.mapper import prompt_list
 from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
 from styleclip_rt.editing.spaces import rows_of
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import replacing
 from styleclip_rt.models.generator import fingerprint
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.pictures import save_png
@@ -96,8 +99,8 @@ def recipe(
     report = Report()
     bundle = load_bundle()
     data = _hair_faces(bundle, latents, precision)
-    out.mkdir(parents=True, exist_ok=True)
-    mapper, drawings = empty(bundle, data), 0
+    _go_on(out, most=most, faces=faces, drawn=drawn, precision=data.precision, of=data.latents)
+    mapper = empty(bundle, data)
     for colour in COLOURS:
         path = out / f"up-to-{colour.prompt.replace(' ', '-')}.safetensors"
         if path.exists():
@@ -108,14 +111,13 @@ def recipe(
         mapper = _with_strength(fitting.run(count, colour.rounds), colour.prompt, colour.strength)
         if colour.prompt == CORRECTED:
             mapper = MapperCorrection(data, mapper, [colour.prompt]).run(faces, drawn)
-            drawings = faces + drawn
         mapper_file.save(mapper, path, _origin(bundle))
     made = out / "hair-colour.safetensors"
     _save(mapper, HairEdits(data, mapper, mapper.config.prompts), made, bundle)
     fitted = sum(min(colour.faces, most or colour.faces) * colour.rounds for colour in COLOURS)
     report.made(
         made,
-        source=f"gradients of {fitted} faces of {latents}, and {drawings} more to correct "
+        source=f"gradients of {fitted} faces of {latents}, and {faces + drawn} more to correct "
         f"{CORRECTED}",
     )
 
@@ -209,6 +211,20 @@ def empty(bundle: Bundle, data: HairFaces) -> PromptMapper:
         mapper.face_mean.copy_(data.statistics.mean)
         mapper.face_axes.copy_(data.statistics.coordinates[: config.face_dim])
     return mapper
+
+
+def _go_on(out: Path, of: LatentDataset, **settings: object) -> None:
+    """Begin in a folder, or go on there if what was begun had the same settings."""
+    text = json.dumps({**settings, "latents": asdict(of.index)}, indent=2) + "\n"
+    out.mkdir(parents=True, exist_ok=True)
+    config = out / "config.json"
+    if config.exists() and config.read_text(encoding="utf-8") != text:
+        raise StyleClipError(
+            f"{out} holds a run with other settings: repeat its config.json, or choose another "
+            "folder with --out."
+        )
+    with replacing(config) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _with_strength(mapper: PromptMapper, prompt: str, strength: float) -> PromptMapper:

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import callers, document, report, roofline
-from benchmarks.cases import FORWARD, Case, Network, all_cases
+from benchmarks.cases import FORWARD, Case, BenchmarkedNetwork, all_cases
 from benchmarks.goals import GOALS
 from benchmarks.timing import Run, Times, interleave, ratio
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
@@ -74,7 +74,7 @@ def test_candidates_of_a_network_compute_the_same():
     torch.manual_seed(0)
     model = StyleGAN2(TINY)
     latent = torch.randn(2, model.n_latent, 8)
-    network = Network("tiny", lambda: model, StyleGAN2.synthesis, lambda: latent)
+    network = BenchmarkedNetwork("tiny", lambda: model, StyleGAN2.synthesis, lambda: latent)
     exact = model.synthesis(latent)
     for name in ("ours fp32", "stock fp32"):
         assert report.relative_error(network.prepare(FORWARD, name)(), exact) < 1e-5
