@@ -1,8 +1,8 @@
 """`python -m recipes face-clip`: train FaceCLIP, a small CLIP, on labelled faces.
 
-This does not reproduce the file that ships: its pictures were not kept (`training_faces`), and its
-3,300 steps were made in two runs, 1,800 and then 1,500 more from there with small looks asked for
-more often, as here they are from the first step.
+This does not reproduce the file that ships: its pictures are not in the repository
+(`training_faces`), and its 3,300 steps were made in two runs, 1,800 and then 1,500 more from there
+with small looks asked for more often, as here they are from the first step.
 
 With a few dozen attributes most captions are true of many images of a batch, so the usual
 one-to-one InfoNCE would call true pairs false. The loss is therefore SigLIP's pairwise sigmoid

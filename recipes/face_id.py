@@ -1,6 +1,6 @@
 """`python -m recipes face-id`: train FaceID, a compact ArcFace network for the identity loss.
 
-This does not reproduce the bytes of the file that ships: its pictures were not kept
+This does not reproduce the bytes of the file that ships: its pictures are not in the repository
 (`training_faces`).
 
 Each generated face is one identity, and its painted variants (other hair, make-up, beard) are other

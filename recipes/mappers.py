@@ -1,7 +1,7 @@
 """`python -m recipes red-lipstick | old | smiling`: the mappers that were trained, not fitted.
 
 `old` reproduces the edits of its file: it is measured, not trained. The other two make mappers like
-those that ship, not their bytes: `red-lipstick` was trained on a CPU of another kind, and `smiling`
+those that ship, not their bytes: rounding differs among processors, and `smiling` was trained
 on an H100 with a generator whose weights had been rounded to 24 bits on the way there.
 
 `train-painted` is `styleclip mapper train` with looks painted on, for other hair colours and lips.

@@ -1,7 +1,7 @@
 """`python -m recipes region-prior`: measure where each look changes a face.
 
-The maps of `models.looks.RegionPrior`. The pictures that the shipped file was measured on were not
-kept (`training_faces`).
+The maps of `models.looks.RegionPrior`. This does not reproduce the bytes of the file that ships:
+the pictures that it was measured on are not in the repository (`training_faces`).
 """
 
 from pathlib import Path

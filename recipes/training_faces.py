@@ -1,8 +1,8 @@
 """`python -m recipes training-faces`: the pictures and labels of FaceCLIP and FaceID.
 
 They do not ship. The set that the shipped networks learnt from was made by this code, as
-`docs/MODEL_CARD.md` describes it, and was not kept: rounding differs among processors, so a face
-near the boundary of a fact may come to lie on its other side.
+`docs/MODEL_CARD.md` describes it, and is not in the repository. Rounding differs among processors,
+so a face near the boundary of a fact may come to lie on its other side.
 """
 
 from pathlib import Path

@@ -1,10 +1,11 @@
 """`python -m recipes hair-colour`: eight hair colours, solved for one after another.
 
 This does not reproduce the file that ships. Its colours came one by one, by this code as it grew
-and by scripts with it (`recipes/DIARY.md` tells of each): they joined a mapper that had been
-trained, of which nothing is used any more, where here the first joins an empty one; black is the
-mean of two fits, of which one began with a trained direction; blond, red and grey saw the hair's
-colour as a network reads it off the face; brown was the mean of two fits before it was corrected.
+and by scripts with it (`recipes/DIARY.md` tells of each). They joined a mapper that had been
+trained, whose network still adds a little to each of them, where here the first joins an empty
+one; black is the mean of two fits, of which one began with a trained direction; blond, red and grey
+saw the hair's colour as a network reads it off the face; brown was the mean of two fits before it
+was corrected.
 
 `fit-hair-colour` and `correct-hair-colour` are the two steps, for any mapper with prompts.
 """

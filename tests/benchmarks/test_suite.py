@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import callers, document, report, roofline
-from benchmarks.cases import FORWARD, Case, BenchmarkedNetwork, all_cases
+from benchmarks.cases import FORWARD, BenchmarkedNetwork, Case, all_cases
 from benchmarks.goals import GOALS
 from benchmarks.timing import Run, Times, interleave, ratio
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
