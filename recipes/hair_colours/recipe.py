@@ -2,10 +2,10 @@
 
 This does not reproduce the file that ships. Its colours came one by one, by this code as it grew
 and by scripts with it (`recipes/DIARY.md` tells of each). They joined a mapper that had been
-trained, whose network still adds a little to each of them, where here the first joins an empty
-one; black is the mean of two fits, of which one began with a trained direction; blond, red and grey
-saw the hair's colour as a network reads it off the face; brown was the mean of two fits before it
-was corrected.
+trained, whose network still adds a little to each of them, where here the first joins one that
+moves nothing; black is the mean of two fits, of which one began with a trained direction; blond,
+red and grey saw the hair's colour as a network reads it off the face; brown was the mean of two
+fits before it was corrected.
 
 `fit-hair-colour` and `correct-hair-colour` are the two steps, for any mapper with prompts.
 """
@@ -30,11 +30,13 @@ from styleclip_rt.bundle.mappers import find, load_for
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.cli.mapper import prompt_list
 from styleclip_rt.devices import choose_device, choose_precision, keep_freed_memory
+from styleclip_rt.editing.schedule import NEUTRAL_PROMPT
 from styleclip_rt.editing.spaces import rows_of
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import replacing
 from styleclip_rt.models.generator import fingerprint
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
+from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import save_png
 from styleclip_rt.training.latent_dataset import LatentDataset
 
@@ -100,8 +102,8 @@ def recipe(
     report = Report()
     bundle = load_bundle()
     data = _hair_faces(bundle, latents, precision)
-    _go_on(out, most=most, faces=faces, drawn=drawn, precision=data.precision, of=data.latents)
-    mapper = empty(bundle, data)
+    go_on(out, most=most, faces=faces, drawn=drawn, precision=data.precision, of=data.latents)
+    mapper = still(bundle, data)
     for colour in COLOURS:
         path = out / f"up-to-{colour.prompt.replace(' ', '-')}.safetensors"
         if path.exists():
@@ -109,7 +111,7 @@ def recipe(
             continue
         count = min(colour.faces, most or colour.faces)
         fitting = MapperFit(data, mapper, [colour.prompt], colour.face_dim)
-        mapper = _with_strength(fitting.run(count, colour.rounds), colour.prompt, colour.strength)
+        mapper = with_strength(fitting.run(count, colour.rounds), colour.prompt, colour.strength)
         if colour.prompt == CORRECTED:
             mapper = MapperCorrection(data, mapper, [colour.prompt]).run(faces, drawn)
         mapper_file.save(mapper, path, _origin(bundle))
@@ -192,13 +194,16 @@ def correct(
     )
 
 
-def empty(bundle: Bundle, data: HairFaces) -> PromptMapper:
-    """A mapper without prompts, for colours to be added to, that sees the first components of w."""
+def still(bundle: Bundle, data: HairFaces) -> PromptMapper:
+    """A mapper that moves nothing, for colours to be added to, and sees the first components of w.
+
+    Its one prompt is dropped when the first colour is in.
+    """
     generator = bundle.generator
     config = PromptMapperConfig(
         n_latent=generator.n_latent,
         rows=tuple(rows_of(generator, LAYERS)),
-        prompts=(),
+        prompts=(NEUTRAL_PROMPT,),
         text_dim=bundle.clip.config.embed_dim,
         latent_dim=generator.latent_dim,
         face_dim=min(PromptMapperConfig.face_dim, generator.latent_dim),
@@ -209,12 +214,13 @@ def empty(bundle: Bundle, data: HairFaces) -> PromptMapper:
     with torch.no_grad():
         for parameter in mapper.parameters():
             parameter.zero_()
+        mapper.texts.copy_(bundle.clip.encode_text(tokenize(config.prompts)))
         mapper.face_mean.copy_(data.statistics.mean)
         mapper.face_axes.copy_(data.statistics.coordinates[: config.face_dim])
     return mapper
 
 
-def _go_on(out: Path, of: LatentDataset, **settings: object) -> None:
+def go_on(out: Path, of: LatentDataset, **settings: object) -> None:
     """Begin in a folder, or go on there if what was begun had the same settings."""
     text = json.dumps({**settings, "latents": asdict(of.index)}, indent=2) + "\n"
     out.mkdir(parents=True, exist_ok=True)
@@ -228,8 +234,9 @@ def _go_on(out: Path, of: LatentDataset, **settings: object) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _with_strength(mapper: PromptMapper, prompt: str, strength: float) -> PromptMapper:
-    prompts = mapper.config.prompts
+def with_strength(mapper: PromptMapper, prompt: str, strength: float) -> PromptMapper:
+    """The mapper's colours, one of them at a strength that is to be its strength 1."""
+    prompts = [each for each in mapper.config.prompts if each != NEUTRAL_PROMPT]
     return mapper.keeping(prompts, [strength if each == prompt else 1.0 for each in prompts])
 
 
