@@ -3,28 +3,66 @@
 import contextlib
 import ctypes
 import functools
+import os
+import re
 import sys
+from typing import NamedTuple
 
 import torch
 
-from styleclip_rt.errors import StyleClipError
+from styleclip_rt import threads
+from styleclip_rt.errors import StyleClipError, shown
+
+INSTRUCTION_SETS = {
+    "avx512_bf16": ("avx512f", "avx512bw", "avx2", "fma", "avx512bf16"),
+    "avx512": ("avx512f", "avx512bw", "avx2", "fma"),
+    "avx2": ("avx2", "fma"),
+    "baseline": (),
+}
+"""The sets that kernels are compiled for, best first, and the features that each needs."""
+_DEVICE = re.compile(r"(?P<kind>auto|cpu|cuda)(?::(?P<number>[0-9]{1,3}))?", re.ASCII)
+
+
+class Precision(NamedTuple):
+    """A precision, and what decided it in a few words."""
+
+    name: str
+    why: str
+
+
+class InstructionSet(NamedTuple):
+    """The set of instructions that the compiled kernels use, of INSTRUCTION_SETS, and why it."""
+
+    name: str
+    why: str
 
 
 def choose_device(name: str) -> torch.device:
     """ "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
 
+    On a CPU, torch is kept to as many threads as `styleclip_rt.threads.chosen` says.
+
     Raises:
         StyleClipError: there is no such device.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise StyleClipError(f"unknown device {name!r}: say auto, cpu or cuda.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if not isinstance(name, str):
+        raise StyleClipError(f"a device is a name, not {shown(name)}: say auto, cpu or cuda.")
+    known = _DEVICE.fullmatch(name.strip().lower())
+    if known is None:
+        raise StyleClipError(f"unknown device {shown(name)}: say auto, cpu, cuda or cuda:1.")
+    kind, number = known["kind"], int(known["number"] or 0)
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cpu":
+        torch.set_num_threads(min(torch.get_num_threads(), threads.chosen().number))
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise StyleClipError("this machine has no CUDA device that torch can use: say device=cpu.")
-    return device
+    count = torch.cuda.device_count()
+    if number >= count:
+        last = "only cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise StyleClipError(f"there is no device {shown(name)}: this machine has {last}.")
+    return torch.device("cuda" if known["number"] is None else f"cuda:{number}")
 
 
 def choose_precision(name: str, device: torch.device) -> str:
@@ -36,16 +74,42 @@ def choose_precision(name: str, device: torch.device) -> str:
         StyleClipError: an unknown name.
     """
     if name not in ("auto", "fp32", "bf16"):
-        raise StyleClipError(f"unknown precision {name!r}: say auto, fp32 or bf16.")
-    if name != "auto":
-        return name
+        raise StyleClipError(f"unknown precision {shown(name)}: say auto, fp32 or bf16.")
+    return automatic_precision(device).name if name == "auto" else name
+
+
+def automatic_precision(device: torch.device) -> Precision:
+    """What "auto" is on a device, and why."""
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Precision("bf16", "this GPU multiplies bfloat16")
+        return Precision("fp32", "this GPU multiplies no bfloat16")
+    here = instruction_set()
+    if here.name == "avx512_bf16":
+        return Precision("bf16", "the kernels multiply bfloat16 here")
+    return Precision("fp32", f"with {here.name} the kernels multiply no bfloat16")
+
+
+def instruction_set() -> InstructionSet:
+    """What the compiled kernels use: the best that this processor has, or less where the
+    environment variable STYLECLIP_RT_ISA says so (csrc/kernels/cpu/isa.cpp).
+
+    That reads the variable when the first kernel runs, once a process.
+    """
     try:
         from styleclip_rt import _native
     except ImportError:
-        return "fp32"
-    return "bf16" if _native.cpu_features().get("avx512bf16", False) else "fp32"
+        return InstructionSet("none", "the kernels were not compiled")
+    has = _native.cpu_features()
+    best = next(name for name, needs in INSTRUCTION_SETS.items() if all(map(has.get, needs)))
+    wanted = os.environ.get("STYLECLIP_RT_ISA")
+    names = list(INSTRUCTION_SETS)
+    if wanted is None:
+        return InstructionSet(best, "the best of this processor")
+    # The best set cannot be asked for by name: it is what is taken anyway.
+    if wanted in names[1:] and names.index(wanted) > names.index(best):
+        return InstructionSet(wanted, f"STYLECLIP_RT_ISA={wanted}")
+    return InstructionSet(best, f"STYLECLIP_RT_ISA={wanted} asks for none below it")
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from styleclip_rt.cli.moved import moved
 from styleclip_rt.cli.serve import serve
 from styleclip_rt.cli.study import compare_spaces, evaluate
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.threads import wait_briefly
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,6 +61,8 @@ def main() -> None:
 def run(command: click.Command) -> None:
     """Run a command line: 0 done, 2 bad input (one sentence on stderr), 130 interrupted, be it by
     Ctrl-C or by SIGTERM."""
+    # Torch, which reads this when it is loaded, is not loaded yet.
+    wait_briefly()
     interrupted = threading.Event()
     with _signals(interrupted):
         try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from styleclip_rt.engines import metadata
 from styleclip_rt.engines.export_info import ExportInfo
 from styleclip_rt.errors import ExportError
+from styleclip_rt.threads import chosen
 
 Array = NDArray[Any]
 
@@ -130,13 +131,8 @@ def why_missing(name: str) -> str:
 
 
 def threads() -> int:
-    """How many threads an engine should take: OMP_NUM_THREADS, or the CPUs given to the process."""
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    if chosen.isdigit() and int(chosen) > 0:
-        return int(chosen)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many threads an engine should take, see `styleclip_rt.threads.chosen`."""
+    return chosen().number
 
 
 def checked(info: ExportInfo, inputs: Mapping[str, Array]) -> list[Array]:
