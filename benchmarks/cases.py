@@ -10,8 +10,8 @@ are cast.
 
 import copy
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -62,6 +62,15 @@ class Case:
     def name(self) -> str:
         """Tells it from all others."""
         return f"{self.subject} {self.size}, batch {self.batch}, {self.task}"
+
+    def within(self, precisions: Collection[str]) -> "Case":
+        """The same work, without candidates in other precisions."""
+        candidates = {
+            name: prepare
+            for name, prepare in self.candidates.items()
+            if name.rsplit(" ", 1)[1] in precisions
+        }
+        return replace(self, candidates=candidates)
 
 
 def forward(function: Callable[[Tensor], Tensor], x: Tensor) -> Run:
@@ -294,9 +303,7 @@ def whole_edit() -> Case:
 
         return edit if how == "ours" else stock(edit)
 
-    names = ("ours bf16", "stock bf16")
-    candidates = {name: functools.partial(prepare, *name.split()) for name in names}
-    return Case("Whole edit, default bundle", "edit", 1024, 1, candidates)
+    return Case("Whole edit, default bundle", "edit", 1024, 1, _edits(prepare))
 
 
 def _edits(prepare: Callable[[str, str], Run], *others: str) -> dict[str, Callable[[], Run]]:

@@ -148,7 +148,10 @@ def growth_table(results: Results) -> str:
             [
                 f"{case['subject']} {case['size']}",
                 str(batch),
-                *(show_seconds(times[name].median / batch) for name in names),
+                *(
+                    show_seconds(times[name].median / batch) if name in times else ""
+                    for name in names
+                ),
             ]
         )
     return table(("", "batch", "ours fp32", "ours bf16", "stock fp32", "stock bf16"), rows)
@@ -162,11 +165,12 @@ def text(results: Results) -> str:
     is_op = [_is_op(case) for case in cases]
     memory = [[name, f"{value / 2**30:.2f} GiB"] for name, value in results["memory"].items()]
     flops = ", ".join(f"{name} {value / 1e9:.0f} Gflop/s" for name, value in peaks.flops.items())
+    left_out = f"\n{results['left_out']}" if results.get("left_out") else ""
     return f"""# Speed
 
 Measured {results["date"]} on {machine["cpu"]}, {machine["cores"]} cores
 ({", ".join(machine["instructions"])}), {machine["system"]}, Python {machine["python"]},
-{versions}. Written by `python -m benchmarks.report`.
+{versions}. Written by `python -m benchmarks.report`.{left_out}
 
 ![Chart](benchmarks.png)
 
@@ -347,10 +351,14 @@ def _growth(axes: Any, cases: list[Results], peaks: Peaks) -> None:
         ("stock bf16", "--"),
         ("ours bf16", "--"),
     ):
-        medians = [times_of(case)[name].median for case in chosen]
-        axes.plot(sizes, medians, style, marker="o", color=_colour(name), label=name)
+        measured = {c["size"]: times_of(c)[name].median for c in chosen if name in times_of(c)}
+        if measured:
+            axes.plot(*zip(*measured.items(), strict=True), style, marker="o",
+                      color=_colour(name), label=name)  # fmt: skip
     for precision, style in (("fp32", "-"), ("bf16", "--")):
         dtype = DTYPES[precision]
+        if dtype not in peaks.flops:
+            continue
         floors = [
             floor_seconds([Work(*work) for work in case["work"][dtype]], peaks, dtype)
             for case in chosen
@@ -374,6 +382,8 @@ def _shares(axes: Any, cases: list[Results], peaks: Peaks) -> None:
         times = times_of(case)
         for offset, name in ((0.3, "stock fp32"), (0.1, "ours fp32"), (-0.1, "stock bf16"),
                              (-0.3, "ours bf16")):  # fmt: skip
+            if name not in times:
+                continue
             dtype = DTYPES[name.split()[1]]
             floor = floor_seconds([Work(*work) for work in case["work"][dtype]], peaks, dtype)
             axes.barh(

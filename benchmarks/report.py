@@ -28,7 +28,7 @@ from tqdm import tqdm
 from benchmarks import document, memory, peers, quality, roofline
 from benchmarks.cases import Case, all_cases
 from benchmarks.timing import Run, interleave
-from styleclip_rt.devices import keep_freed_memory
+from styleclip_rt.devices import automatic_precision, keep_freed_memory
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -37,7 +37,26 @@ PACKAGES = ("styleclip-rt", "torch", "onnxruntime", "openvino", "onnx", "numpy")
 HEAVY = 20.0
 """Seconds of a round from which three rounds have to do."""
 FOREIGN = ("compiled", "ONNX", "OpenVINO")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Results = dict[str, Any]
+
+
+def precisions() -> tuple[tuple[str, ...], str]:
+    """Those that the processor's instructions multiply, and a sentence on what is left out.
+
+    Without such instructions PyTorch multiplies large bfloat16 matrices in a plain loop of one
+    thread, for minutes, which says nothing of anybody's network.
+    """
+    automatic = automatic_precision(torch.device("cpu"))
+    if automatic.name == "bf16":
+        return ("fp32", "bf16"), ""
+    return ("fp32",), f"bf16 is left out: {automatic.why}."
+
+
+def cases_here() -> list[Case]:
+    """All cases, with the candidates that this machine can run as they are meant."""
+    known, _ = precisions()
+    return [case.within(known) for case in all_cases()]
 
 
 def machine() -> dict[str, Any]:
@@ -81,7 +100,7 @@ def measure_apart(name: str, seconds: float, least: int, threads: int) -> Result
 def _measure_named(name: str, seconds: float, least: int, threads: int) -> Results:
     torch.set_num_threads(threads)
     keep_freed_memory()
-    (case,) = (case for case in all_cases() if case.name == name)
+    (case,) = (case for case in cases_here() if case.name == name)
     with tqdm(desc=name, bar_format="{desc}: {postfix}", leave=False) as bar:
         return measure(case, seconds, least, bar)
 
@@ -208,7 +227,10 @@ def main(
     torch.set_num_threads(threads)
     keep_freed_memory()
     found = machine()
-    cases = [case for case in all_cases() if re.search(only, case.name)]
+    cases = [case for case in cases_here() if re.search(only, case.name)]
+    known, left_out = precisions()
+    if left_out:
+        click.echo(left_out)
     if prepare:
         prepared = [
             (case.name, name, make)
@@ -229,7 +251,8 @@ def main(
     results |= {"memory": {}, "psnr": {}}
     if path.exists() and not fresh:
         results = json.loads(path.read_text(encoding="utf-8"))
-    _peaks(results)
+    results["left_out"] = left_out
+    _peaks(results, known)
     done = {_name(case) for case in results["cases"]}
     bar = tqdm([case for case in cases if case.name not in done], unit="case")
     for case in bar:
@@ -238,18 +261,21 @@ def main(
         write(path, results)
         tqdm.write(document.line(results["cases"][-1]))
     jobs: list[tuple[str, str, Callable[[], float]]] = [
-        *(("memory", name, lambda name=name: median_peak(name, threads)) for name in MEMORY),
-        *(
+        ("memory", name, lambda name=name: median_peak(name, threads))
+        for name in MEMORY
+        if name.rsplit(" ", 1)[1] in known
+    ]
+    if "bf16" in known:
+        jobs += [
             ("psnr", name, lambda name=name: quality.psnr_of_bf16(name))
             for name in ("StyleGAN2", "MobileStyleGAN")
-        ),
-    ]
+        ]
     if not only:
         for group, name, job in tqdm(jobs, desc="memory and quality", unit="job"):
             if name not in results[group]:
                 results[group][name] = job()
                 write(path, results)
-    _peaks(results)
+    _peaks(results, known)
     order = {case.name: index for index, case in enumerate(all_cases())}
     results["cases"].sort(key=lambda case: order.get(_name(case), len(order)))
     write(path, results)
@@ -261,9 +287,9 @@ def _name(case: Results) -> str:
     return f"{case['subject']} {case['size']}, batch {case['batch']}, {case['task']}"
 
 
-def _peaks(results: Results) -> None:
-    """Measure the peaks; the best of all times that a run looked counts."""
-    peaks, before = roofline.measure_peaks(), results["peaks"]
+def _peaks(results: Results, known: tuple[str, ...]) -> None:
+    """Measure the peaks in the known precisions; the best of all times that a run looked counts."""
+    peaks, before = roofline.measure_peaks(DTYPES[name] for name in known), results["peaks"]
     flops = before.get("flops", {})
     results["peaks"] = {
         "flops": {k: max(v, flops.get(k, 0.0)) for k, v in peaks.flops.items()},

@@ -13,7 +13,7 @@ ROOMS = {
 }
 FLOORS = (
     ("errors", "_native"),
-    ("files", "folders", "markdown", "random_numbers", "settings", "devices"),
+    ("files", "folders", "markdown", "random_numbers", "settings", "threads", "devices"),
     ("pictures", "ops"),
     ("models",),
     ("checkpoints", "photos"),

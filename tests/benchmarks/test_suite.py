@@ -131,6 +131,49 @@ def test_page_of_partial_results(tmp_path):
     assert "not measured" in document.text(results)
 
 
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_what_the_processor_cannot_multiply_is_left_out_and_said(monkeypatch, tmp_path, isa):
+    monkeypatch.setenv("STYLECLIP_RT_ISA", isa)
+    known, left_out = report.precisions()
+    assert known == ("fp32",)
+    assert left_out.startswith("bf16 is left out")
+    cases = report.cases_here()
+    assert {name.rsplit(" ", 1)[1] for case in cases for name in case.candidates} == {"fp32"}
+    for case in cases:
+        assert {"ours fp32", "stock fp32"} <= case.candidates.keys()
+    results = {"date": "2026-01-01", "machine": report.machine(), "left_out": left_out}
+    results |= {"peaks": {}, "memory": {}, "psnr": {}}
+    asked = []
+
+    def measure(dtypes):
+        asked.extend(dtypes)
+        return roofline.Peaks({"float32": 1e11}, 2e10)
+
+    monkeypatch.setattr(roofline, "measure_peaks", measure)
+    report._peaks(results, known)
+    assert asked == [torch.float32]
+    results["cases"] = [
+        {
+            "subject": case.subject,
+            "task": case.task,
+            "size": case.size,
+            "batch": case.batch,
+            "error": {},
+            "seconds": {name: [2.0, 3.0, 4.0] for name in case.candidates},
+            "work": {
+                dtype: [[work.flops, work.bytes] for work in works]
+                for dtype, works in case.work.items()
+            },
+        }
+        for case in cases
+    ]
+    document.write(json.loads(json.dumps(results)), tmp_path)
+    page = (tmp_path / "BENCHMARKS.md").read_text()
+    assert left_out in page
+    assert "| ours bf16 |" not in page.replace("**", "").replace("ours fp32 | ours bf16", "")
+    assert (tmp_path / "benchmarks.png").stat().st_size > 10_000
+
+
 def test_every_caller_is_answered():
     asked: list[int] = []
     load = callers.under_load("task", lambda: asked.append(threading.get_ident()), 4, 0.01)
