@@ -6,10 +6,14 @@ TORCH ?= torch==2.13.0
 
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-build-isolation
-SOURCES := CMakeLists.txt setup.py pyproject.toml README.md \
-	$(shell find csrc python runtime export -type f -not -name '*.so' -not -name '*.pyc' -not -path '*.egg-info/*')
+COMPILED := CMakeLists.txt setup.py pyproject.toml $(shell find csrc -type f)
+INTERPRETED := README.md $(shell find python runtime export -type f -not -name '*.so' \
+	-not -name '*.pyc' -not -path '*.egg-info/*')
+# After `make develop` Python runs from where it lies, and only what is compiled is installed anew.
+EDITABLE := $(if $(wildcard $(VENV)/.editable),--editable)
+SOURCES := $(COMPILED) $(if $(EDITABLE),,$(INTERPRETED))
 
-.PHONY: demo test lint benchmark build cuda-check clean
+.PHONY: demo test develop lint docs benchmark build cuda-check clean
 .NOTPARALLEL:
 
 demo: $(VENV)/.package
@@ -19,11 +23,21 @@ demo: $(VENV)/.package
 test: $(VENV)/.extras $(VENV)/.package
 	$(VENV)/bin/python -m pytest tests
 
-lint: $(VENV)/.extras $(VENV)/.package
+# Makes .venv editable, for good: a change of Python is live, one of csrc after the next `make`.
+develop: $(VENV)/.extras
+	rm -rf build/lib* build/bdist*
+	$(INSTALL) --editable .
+	touch $(VENV)/.editable $(VENV)/.package
+
+lint: $(VENV)/.extras
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy -p styleclip_rt -p recipes
 	find csrc examples/cpp -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+
+# The API's pages from the docstrings: build/docs/index.html.
+docs: $(VENV)/.docs $(VENV)/.package
+	$(VENV)/bin/python -m docs.reference build/docs
 
 # Nothing else should run beside it. Takes twenty-five minutes, and goes on where it was stopped.
 benchmark: $(VENV)/.bench $(VENV)/.package
@@ -50,17 +64,17 @@ $(VENV)/.tools:
 
 $(VENV)/.package: $(SOURCES) | $(VENV)/.tools
 	rm -rf build/lib* build/bdist*
-	$(INSTALL) .
+	$(INSTALL) $(EDITABLE) .
 	touch $@
 
 $(VENV)/.extras: pyproject.toml | $(VENV)/.tools
 	rm -rf build/lib* build/bdist*
-	$(INSTALL) ".[dev,probes,openvino,onnx]"
+	$(INSTALL) $(EDITABLE) ".[dev,probes,openvino,onnx]"
 	touch $(VENV)/.package $@
 
-$(VENV)/.bench: pyproject.toml | $(VENV)/.tools
+$(VENV)/.bench $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(VENV)/.tools
 	rm -rf build/lib* build/bdist*
-	$(INSTALL) ".[bench]"
+	$(INSTALL) $(EDITABLE) ".[$*]"
 	touch $(VENV)/.package $@
 
 clean:

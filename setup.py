@@ -2,6 +2,10 @@
 
 Where no compiler, CMake or torch is at hand, or STYLECLIP_RT_NO_EXT=1 is set, the package
 installs without the compiled part and runs on its reference ops.
+
+CMake's folder is kept between builds, build/native or what --build-temp names: only what changed
+is compiled again, and nothing where only Python did. STYLECLIP_CUDA, CMAKE_BUILD_PARALLEL_LEVEL
+and the variables that CMake reads (CXX, CXXFLAGS, CUDACXX, CUDAARCHS) are heeded.
 """
 
 import os
@@ -10,15 +14,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import Extension, find_packages, setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
 TARGETS = {"styleclip_rt._native": "_native", "styleclip_rt._ops": "styleclip_ops"}
+READ_BY_CMAKE = ("CXX", "CXXFLAGS", "LDFLAGS", "CUDACXX", "CUDAFLAGS", "CUDAARCHS")
 
 
 class CMakeBuild(build_ext):
     """Builds each extension as a CMake target of the same build."""
+
+    def finalize_options(self) -> None:
+        # An editable install would build in a folder that is thrown away.
+        self.build_temp = self.build_temp or str(ROOT / "build" / "native")
+        super().finalize_options()
 
     def get_ext_filename(self, fullname: str) -> str:
         # The op library is no Python module: C++ programs load it too, under a plain name.
@@ -46,7 +56,7 @@ class CMakeBuild(build_ext):
     def _why_not(self) -> str | None:
         if os.environ.get("STYLECLIP_RT_NO_EXT", "0") not in ("", "0"):
             return "STYLECLIP_RT_NO_EXT is set"
-        if self._cmake() is None:
+        if self._program("cmake") is None:
             return "no cmake was found"
         try:
             import pybind11  # noqa: F401
@@ -56,9 +66,9 @@ class CMakeBuild(build_ext):
         return None
 
     @staticmethod
-    def _cmake() -> str | None:
+    def _program(name: str) -> str | None:
         beside_python = Path(sys.executable).parent
-        return shutil.which("cmake", path=f"{beside_python}{os.pathsep}{os.environ.get('PATH')}")
+        return shutil.which(name, path=f"{beside_python}{os.pathsep}{os.environ.get('PATH')}")
 
     def build_extensions(self) -> None:
         import pybind11
@@ -77,20 +87,39 @@ class CMakeBuild(build_ext):
             "TORCH_INCLUDE_DIRS": ";".join(cpp_extension.include_paths()),
             "TORCH_LIBRARY_DIR": Path(torch.__file__).parent / "lib",
         }
-        # CMake reads the CUDA compiler and architectures from CUDACXX and CUDAARCHS by itself.
         if "STYLECLIP_CUDA" in os.environ:
             settings["STYLECLIP_CUDA"] = os.environ["STYLECLIP_CUDA"]
         definitions = [f"-D{name}={value}" for name, value in settings.items()]
-        # Without --fresh a build folder configured for another Python or torch would be reused.
-        subprocess.run(
-            [self._cmake(), "--fresh", "-S", ROOT, "-B", self.build_temp, *definitions], check=True
-        )
+        ninja = self._program("ninja")
+        if ninja:
+            definitions += ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
+        self._configure(definitions)
         super().build_extensions()
+
+    def _configure(self, definitions: list[str]) -> None:
+        """Run CMake from nothing if it ran for another Python, torch, compiler or setting.
+
+        What changed in its own files it sees by itself; what it found elsewhere it keeps.
+        """
+        heeded = [f"{name}={os.environ.get(name, '')}" for name in READ_BY_CMAKE]
+        wanted = "\n".join([str(ROOT), self._program("cmake") or "", *definitions, *heeded])
+        made_for = Path(self.build_temp, "configured-for.txt")
+        if made_for.is_file() and made_for.read_text() == wanted:
+            return
+        made_for.unlink(missing_ok=True)
+        shutil.rmtree(Path(self.build_temp, "out"), ignore_errors=True)
+        subprocess.run(
+            [self._program("cmake"), "--fresh", "-S", ROOT, "-B", self.build_temp, *definitions],
+            check=True,
+        )
+        made_for.write_text(wanted)
 
     def build_extension(self, ext: Extension) -> None:
         target = TARGETS[ext.name]
+        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
         subprocess.run(
-            [self._cmake(), "--build", self.build_temp, "--target", target, "--parallel"],
+            [self._program("cmake"), "--build", self.build_temp]
+            + ["--target", target, "--parallel", jobs],
             check=True,
         )
         (source,) = [
@@ -104,17 +133,6 @@ class CMakeBuild(build_ext):
 
 
 setup(
-    packages=[
-        *find_packages("python"),
-        "styleclip_rt.runtime",
-        *(f"styleclip_rt.runtime.{name}" for name in find_packages("runtime")),
-        "styleclip_rt.export",
-    ],
-    package_dir={
-        "": "python",
-        "styleclip_rt.runtime": "runtime",
-        "styleclip_rt.export": "export",
-    },
     ext_modules=[Extension(name, sources=[]) for name in TARGETS],
     cmdclass={"build_ext": CMakeBuild},
 )

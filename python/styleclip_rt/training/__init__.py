@@ -1,1 +1,1 @@
-"""Making the training data and training the networks that the default bundle ships."""
+"""Latents to train on, and the training of mappers."""
