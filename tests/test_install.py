@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 BUILT_WITHOUT = os.environ.get("STYLECLIP_RT_NO_EXT", "0") not in ("", "0")
@@ -69,6 +70,18 @@ def test_package_and_its_second_root_import_from_anywhere():
     shown = python("import styleclip_rt.runtime as r, styleclip_rt as s; print(r.__name__)")
     assert shown.stdout.strip() == "styleclip_rt.runtime"
     assert importlib.metadata.version("styleclip-rt")
+
+
+def test_requirements_without_torch_are_the_package_s_own():
+    ours = [Requirement(each) for each in importlib.metadata.requires("styleclip-rt")]
+    wanted = {
+        (each.name, each.specifier)
+        for each in ours
+        if (each.marker is None and each.name != "torch")
+        or (each.name == "onnxruntime" and each.marker.evaluate({"extra": "onnx"}))
+    }
+    listed = (ROOT / "requirements-without-torch.txt").read_text().splitlines()[1:]
+    assert {(each.name, each.specifier) for each in map(Requirement, listed)} == wanted
 
 
 def test_package_is_typed():

@@ -1,5 +1,6 @@
 """Mappers as exported graphs: the same edits, without torch."""
 
+import importlib.metadata
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import ExportError, StyleClipError
@@ -26,6 +29,7 @@ from tests.tiny import tiny_bundle, tiny_prompt_mapper
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
+ROOT = Path(__file__).parents[2]
 BUNDLE = tiny_bundle()
 PROMPTS = ("red hair", "old")
 
@@ -151,3 +155,39 @@ def test_an_edit_imports_no_torch(folder: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "comparison.png").is_file()
+
+
+def test_requirements_without_torch_are_enough(folder: Path, tmp_path: Path) -> None:
+    wanted = (ROOT / "requirements-without-torch.txt").read_text().splitlines()
+    allowed = closure([line for line in wanted if not line.startswith("#")]) | {"styleclip-rt"}
+    hidden = [
+        name
+        for name, packages in importlib.metadata.packages_distributions().items()
+        if not {canonicalize_name(package) for package in packages} & allowed
+    ]
+    assert "torch" in hidden and "numpy" not in hidden
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({hidden!r})); "
+        "from styleclip_rt.cli import cli; cli.main(sys.argv[1:], standalone_mode=False)"
+    )
+    common = ["--engine=onnxruntime", "--seed=3", f"--exports={folder}"]
+    arguments = ["mapper", "apply", "hair", "--prompt=old", *common, f"--out={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "comparison.png").is_file()
+
+
+def closure(requirements: list[str]) -> set[str]:
+    """The installed packages that requirements lead to."""
+    found: set[str] = set()
+    pending = [Requirement(each) for each in requirements]
+    while pending:
+        one = pending.pop()
+        name = canonicalize_name(one.name)
+        if (one.marker and not one.marker.evaluate({"extra": ""})) or name in found:
+            continue
+        found.add(name)
+        pending += map(Requirement, importlib.metadata.requires(name) or ())
+    return found
