@@ -15,16 +15,16 @@ from torch import Tensor
 from styleclip_rt.photos.networks import FaceDetector, face_detector
 from styleclip_rt.photos.picture import Pixels
 
-_Points = NDArray[np.float32]
+_Points = NDArray[np.floating]
 
 # A face of this many pixels across is seen at a level.
 _SEEN = 20
 _COARSEST = 160  # larger side of the coarsest level: what fills it is still a face of 160 px
 _FIRST = 1024  # larger side of the finest level that every picture is looked at in
-_SIDEWAYS = 512  # the same for faces lying on their side or upside down
+_SIDEWAYS = 256  # the same for faces lying on their side or upside down
 _BORDER = 32  # black around a level: faces at its edge are cut, not outside
 _THRESHOLD = 0.0  # logit
-_SAME = 0.35  # intersection over union of two boxes of one face
+_SAME, _SAME_TILT = 0.35, 40  # intersection over union, and degrees, of two boxes of one face
 
 
 @dataclass(frozen=True)
@@ -32,48 +32,40 @@ class Detection:
     """A face that was seen. Pixels of the picture, (0, 0) its corner; angles in degrees.
 
     centre: x, y. side: of the square from brows to chin. roll: clockwise tilt of the head.
-    score: probability in [0, 1]. keypoints: [6, 2], right and left eye as the person has them, tip
-    of the nose, mouth, right and left ear.
+    score: probability in [0, 1].
     """
 
     centre: tuple[float, float]
     side: float
     roll: float
     score: float
-    keypoints: _Points
 
 
-def detect(pixels: Pixels, smallest: float) -> list[Detection]:
+def detect(pixels: Pixels, smallest: float, thorough: bool = False) -> list[Detection]:
     """Faces of at least `smallest` pixels in a picture [H, W, 3] of RGB, best first.
 
-    In a large picture the small ones are looked for only where no face or only small ones were
-    found before: a portrait's background is not searched for crowds.
+    One face may be seen several times, each time tilted otherwise: a face upside down looks like
+    one upright. Unless `thorough`, a large picture's small faces are left out, and of those that
+    lie on their side all but the large.
     """
     found: list[Detection] = []
-    levels = _levels(pixels.shape[1], pixels.shape[0], smallest)
-    image = Image.fromarray(pixels)
-    reduced = image
-    for number, size in enumerate(levels):
+    image = reduced = Image.fromarray(pixels)
+    for size in reversed(_levels(pixels.shape[1], pixels.shape[0], smallest)):
         larger = max(size)
-        if (
-            larger > _FIRST
-            and found
-            and min(f.side for f in found) > 3 * _SEEN * (max(image.size) / max(levels[number - 1]))
-        ):
-            break
-        reduced = _resized(image, size)
-        turns = range(4) if larger <= _SIDEWAYS or not found else (0,)
-        for turn in turns:
+        if larger > _FIRST and not thorough:
+            continue
+        reduced = _resized(reduced, size)
+        sideways = larger <= (_FIRST if thorough else _SIDEWAYS)
+        for turn in range(4) if sideways else (0,):
             found += _look(np.asarray(reduced), turn, image.size)
-        found = _merged(found)
-    return [f for f in found if f.side >= 0.6 * smallest]
+    return [face for face in _merged(found) if face.side >= 0.6 * smallest]
 
 
 def _levels(width: int, height: int, smallest: float) -> list[tuple[int, int]]:
     """Sizes of the pyramid, coarsest first; the finest shows `smallest` as `_SEEN` pixels."""
     larger = max(width, height)
     scale = min(1.0, max(_SEEN / smallest, min(1.0, 256 / larger)))
-    scales = []
+    scales: list[float] = []
     while not scales or scale * larger * 2 > 1.5 * _COARSEST:
         scales.append(scale)
         scale /= 2
@@ -98,34 +90,32 @@ def _look(level: Pixels, turn: int, picture: tuple[int, int]) -> list[Detection]
         scores, boxes = face_detector()(x.contiguous(memory_format=torch.channels_last))
     chosen = torch.nonzero(scores[0] > _THRESHOLD).flatten()
     centres = _anchors(canvas.shape[0], canvas.shape[1])[chosen]
-    rows = boxes[0, chosen].unflatten(1, (8, 2)).clone()
-    rows[:, 0] += centres
-    rows[:, 2:] += centres[:, None]
-    found = []
-    for score, row in zip(torch.sigmoid(scores[0, chosen]).tolist(), rows.numpy(), strict=True):
-        points = row[[0, 2, 3, 4, 5, 6, 7]] - _BORDER
-        # Back to the level as it was, then to the picture.
-        points = _turned_back(points, turn, width, height)
-        points = points * np.array([picture[0] / level.shape[1], picture[1] / level.shape[0]])
-        side = float(row[1].mean()) * picture[0] / level.shape[1]
-        points = points.astype(np.float32)
-        across = points[2] - points[1]
-        roll = float(np.degrees(np.arctan2(across[1], across[0])))
-        centre = (float(points[0, 0]), float(points[0, 1]))
-        found.append(Detection(centre, side, roll, score, points[1:]))
-    return found
+    rows = boxes[0, chosen].reshape(-1, 8, 2)
+    # Centre, right eye and left eye; the size is the row between.
+    points = (rows[:, [0, 2, 3]] + centres[:, None] - _BORDER).numpy()
+    points = _turned_back(points, turn, width, height)
+    points = points * (picture[0] / level.shape[1], picture[1] / level.shape[0])
+    sides = rows[:, 1].mean(1).numpy() * (max(picture) / max(level.shape[:2]))
+    across = points[:, 2] - points[:, 1]
+    rolls = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+    return [
+        Detection((float(x), float(y)), float(side), float(roll), float(score))
+        for (x, y), side, roll, score in zip(
+            points[:, 0], sides, rolls, torch.sigmoid(scores[0, chosen]), strict=True
+        )
+    ]
 
 
 def _turned_back(points: _Points, turn: int, width: int, height: int) -> _Points:
     """Points of an image turned counter-clockwise by quarters, of the size given, turned back."""
-    x, y = points[:, 0], points[:, 1]
+    x, y = points[..., 0], points[..., 1]
     if turn == 1:
         x, y = height - y, x
     elif turn == 2:
         x, y = width - x, height - y
     elif turn == 3:
         x, y = y, width - x
-    return np.stack([x, y], 1)
+    return np.stack([x, y], -1)
 
 
 def _padded(size: int) -> int:
@@ -155,19 +145,21 @@ def _overlap(one: Detection, other: Detection) -> float:
 
 
 def _merged(found: list[Detection]) -> list[Detection]:
-    """One detection a face: the best, its place averaged with those that nearly agree."""
-    rest = sorted(found, key=lambda f: -f.score)
+    """What was seen at the same place with the same tilt, averaged; best first."""
+    rest = sorted(found, key=lambda face: -face.score)
     merged = []
     while rest:
         best = rest[0]
-        same = [f for f in rest if _overlap(best, f) > _SAME]
-        rest = [f for f in rest[1:] if _overlap(best, f) <= _SAME]
-        agree = [f for f in same if abs((f.roll - best.roll + 180) % 360 - 180) < 30] or [best]
-        weights = np.array([f.score for f in agree])
-        weights = weights / weights.sum()
-        points = sum(w * f.keypoints for w, f in zip(weights, agree, strict=True))
-        centre = sum(w * np.array(f.centre) for w, f in zip(weights, agree, strict=True))
-        side = float(sum(w * f.side for w, f in zip(weights, agree, strict=True)))
-        place = (float(centre[0]), float(centre[1]))
-        merged.append(Detection(place, side, best.roll, best.score, np.asarray(points, np.float32)))
+        same = [face for face in rest if _agree(best, face)]
+        rest = [face for face in rest if not _agree(best, face)]
+        weights = np.array([face.score for face in same], np.float32)
+        weights /= weights.sum()
+        x, y = weights @ np.array([face.centre for face in same])
+        side = float(weights @ np.array([face.side for face in same]))
+        merged.append(Detection((float(x), float(y)), side, best.roll, best.score))
     return merged
+
+
+def _agree(one: Detection, other: Detection) -> bool:
+    tilt = abs((one.roll - other.roll + 180) % 360 - 180)
+    return one is other or (tilt < _SAME_TILT and _overlap(one, other) > _SAME)

@@ -23,8 +23,11 @@ from styleclip_rt.photos.picture import Picture, Pixels
 SMALLEST = 48
 """Pixels across a face, from side to side or forehead to chin, below which none is edited."""
 
-_PRESENT = 0.5
-_SAME = 0.4
+# Logits of presence: faces, even half covered or blurred, give 15 to 40, the same upside down or
+# taken at a wrong place below 20, other things and full profiles below 13.
+_PRESENT, _SURE = 13, 20
+_SAME = 0.4  # of the smaller of two boxes
+_CROWD = 0.1  # of the picture's smaller side: with such a small face, others may be smaller still
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Face:
     """A face in a picture. Coordinates are pixels, (0, 0) the outer corner of the first.
 
     points: [478, 3] float32, MediaPipe's mesh and irises: x, y, depth (see `networks.FaceMesh`).
-    score: how sure the detector and the mesh are, in [0, 1].
+    score: how sure the detector is, in [0, 1].
     """
 
     points: Points = field(repr=False)
@@ -49,6 +52,11 @@ class Face:
         """The larger side of `box`."""
         left, top, right, bottom = self.box
         return max(right - left, bottom - top)
+
+    def covers(self, x: float, y: float) -> bool:
+        """Whether a point lies in `box`."""
+        left, top, right, bottom = self.box
+        return left <= x <= right and top <= y <= bottom
 
     @property
     def roll(self) -> float:
@@ -82,12 +90,11 @@ def find_faces(picture: Picture | Pixels) -> list[Face]:
         StyleClipError: there is no face, or none of `SMALLEST` pixels.
     """
     pixels = picture.pixels if isinstance(picture, Picture) else picture
-    faces: list[Face] = []
-    for seen in detect(pixels, SMALLEST):
-        face = _measure(pixels, seen)
-        if face is not None and all(_overlap(face, other) < _SAME for other in faces):
-            faces.append(face)
-    large = [face for face in faces if face.size >= SMALLEST]
+    faces = _measured(pixels, detect(pixels, SMALLEST))
+    crowd = min(pixels.shape[:2]) * _CROWD
+    if not faces or min(face.size for face in faces) < crowd:
+        faces = _measured(pixels, detect(pixels, SMALLEST, thorough=True))
+    large = [face for face in faces if round(face.size) >= SMALLEST]
     if not large and faces:
         size = round(max(face.size for face in faces))
         raise StyleClipError(
@@ -124,11 +131,20 @@ def choose_faces(faces: Sequence[Face], which: str | int = "largest") -> list[Fa
     return [faces[number - 1]]
 
 
-def _measure(pixels: Pixels, seen: Detection) -> Face | None:
-    points, presence = fit_mesh(pixels, seen.centre, seen.side, seen.roll)
-    if presence < _PRESENT:
-        return None
-    return Face(points, min(seen.score, presence))
+def _measured(pixels: Pixels, seen: Sequence[Detection]) -> list[Face]:
+    """The faces whose mesh fits, each once: where several meshes overlap, the surest."""
+    fitted: list[tuple[float, Face]] = []
+    for guess in seen:
+        if any(sure > _SURE and face.covers(*guess.centre) for sure, face in fitted):
+            continue
+        points, presence = fit_mesh(pixels, guess.centre, guess.side, guess.roll)
+        if presence > _PRESENT:
+            fitted.append((presence, Face(points, guess.score)))
+    faces: list[Face] = []
+    for _, face in sorted(fitted, key=lambda pair: -pair[0]):
+        if all(_overlap(face, other) < _SAME for other in faces):
+            faces.append(face)
+    return faces
 
 
 def _overlap(one: Face, other: Face) -> float:

@@ -24,7 +24,7 @@ _LOOKS = 3  # the crop of each is where the one before found the face
 def fit_mesh(
     pixels: Pixels, centre: tuple[float, float], side: float, roll: float
 ) -> tuple[Points, float]:
-    """Points [478, 3] of the face near a first guess, and the probability that there is one.
+    """Points [478, 3] of the face near a first guess, and the logit of there being one.
 
     Args:
         pixels: picture [H, W, 3] of RGB.
@@ -43,7 +43,7 @@ def fit_mesh(
         points[:, :2] = apply(affine, points[:, :2])
         points[:, 2] *= side * _MARGIN / FaceMesh.SIZE
         centre, side, roll = _place(points)
-    return points.astype(np.float32), float(torch.sigmoid(presence[0]))
+    return points.astype(np.float32), float(presence[0])
 
 
 def _crop(centre: tuple[float, float], side: float, roll: float) -> Affine:

@@ -91,7 +91,7 @@ class FaceDetector(nn.Module):
         boxes = [self.fine_boxes(x), self.coarse_boxes(y)]
         return (
             torch.cat([s.permute(0, 2, 3, 1).flatten(1) for s in scores], 1),
-            torch.cat([b.permute(0, 2, 3, 1).flatten(1).unflatten(1, (-1, 16)) for b in boxes], 1),
+            torch.cat([b.permute(0, 2, 3, 1).reshape(len(b), -1, 16) for b in boxes], 1),
         )
 
 
@@ -115,7 +115,8 @@ class _PointsHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.after(self.narrow_activation(self.narrow(self.before(x))))
-        return self.points(x).flatten(1).unflatten(1, (-1, 2))
+        points: Tensor = self.points(x)
+        return points.reshape(len(points), -1, 2)
 
 
 class FaceMesh(nn.Module):
@@ -164,7 +165,7 @@ class FaceMesh(nn.Module):
         shared = self.shared(self.stem_activation(self.stem(_pad_for_stride(images, 3))))
         x = self.last(self.narrow_activation(self.narrow(self.trunk(shared))))
         presence = self.presence(x).flatten()
-        mesh = self.points(x).flatten(1).unflatten(1, (-1, 3))
+        mesh = self.points(x).reshape(len(x), 468, 3)
         coarse = mesh[:, :, :2]
 
         features, to_picture = _look_at(shared, coarse, self.lips, *self._CORNERS[0])
@@ -209,7 +210,7 @@ def _look_at(
         -1, 2
     )
     at = grid @ matrix.transpose(1, 2) + offset[:, None]
-    at = (at * (2 / features.shape[-1]) - 1).unflatten(1, (16, 16))
+    at = (at * (2 / features.shape[-1]) - 1).reshape(-1, 16, 16, 2)
     sampled = F.grid_sample(features, at, mode="bilinear", align_corners=False)
     return sampled, torch.cat([matrix, 4 * offset[:, :, None]], 2)
 
@@ -235,7 +236,8 @@ class _Gate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mean = x.mean((2, 3), keepdim=True)
-        return torch.sigmoid(self.excite(torch.relu(self.squeeze(mean))))
+        gate: Tensor = self.excite(torch.relu(self.squeeze(mean)))
+        return torch.sigmoid(gate)
 
 
 class _Bottleneck(nn.Module):
@@ -261,8 +263,8 @@ class _Bottleneck(nn.Module):
         y = self.activation(self.depthwise(y))
         if self.gate is not None:
             y = y * self.gate(y)
-        y = self.narrow(y)
-        return x + y if self.adds else y
+        narrow: Tensor = self.narrow(y)
+        return x + narrow if self.adds else narrow
 
 
 class _Merge(nn.Module):
@@ -279,7 +281,8 @@ class _Merge(nn.Module):
         up = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)
         up = self.coarse(up)
         x = torch.relu(self.pointwise(fine * self.gate(fine + up) + up))
-        return x + torch.relu(self.depthwise(x))
+        out: Tensor = x + torch.relu(self.depthwise(x))
+        return out
 
 
 class PersonSegmenter(nn.Module):
@@ -328,7 +331,7 @@ def _load(network: nn.Module, name: str) -> None:
         raise CheckpointError(
             f"{path} is missing or damaged ({type(error).__name__}); install the package again."
         ) from error
-    network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    network.eval().requires_grad_(False)
 
 
 @cache

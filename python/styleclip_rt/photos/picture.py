@@ -98,7 +98,7 @@ def read_picture(path: str | Path) -> Picture:
 
 def _learn_heic() -> None:
     with suppress(ImportError):
-        from pillow_heif import register_heif_opener
+        from pillow_heif import register_heif_opener  # type: ignore[import-not-found,unused-ignore]
 
         register_heif_opener()
 
