@@ -33,7 +33,7 @@ def modules() -> dict[str, Path]:
         for path in folder.rglob("*.py"):
             parts = path.relative_to(folder).with_suffix("").parts
             if package == "styleclip_rt" and parts[0] in ("runtime", "export"):
-                continue  # links of a developer's own
+                continue  # links to the folders that the customer names
             found[".".join((package, *parts)).removesuffix(".__init__")] = path
     return found
 
