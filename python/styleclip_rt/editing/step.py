@@ -107,8 +107,8 @@ class EditStep:
         return Targets(
             text=text,
             direction=F.normalize(text - neutral, dim=1),
-            embedding=self._embedding(original),
-            identity=self._identity(original),
+            embedding=self.embed(original),
+            identity=self.identify(original),
             preservation=Preservation.of(original, 1 - relevance),
         )
 
@@ -116,11 +116,11 @@ class EditStep:
         """Within it, networks multiply in the step's precision."""
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def _embedding(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         with self._arithmetic(images):
             return self.clip.encode_image(images)
 
-    def _identity(self, images: Tensor) -> Tensor:
+    def identify(self, images: Tensor) -> Tensor:
         if self.identity is None:
             return images.new_zeros(len(images), 0)
         with self._arithmetic(images):
@@ -178,7 +178,7 @@ class EditStep:
         """
         clip_target, id_weight, l2_weight, preserve_weight, across_weight = weights.unbind(0)
         small = area_resample(image if seen is None else seen, self.clip.image_resolution)
-        embedding = self._embedding(apply_views(small, views))
+        embedding = self.embed(apply_views(small, views))
         embedding = embedding.view(views.shape[0] + 1, image.shape[0], -1)
         change = (embedding - targets.embedding).mean(dim=0)
         if self.directional:
@@ -190,7 +190,7 @@ class EditStep:
         l2 = offset.square().flatten(1).sum(dim=1)
         identity = preserve = torch.zeros_like(clip)
         if self.uses_identity:
-            identity = 1 - (self._identity(image) * targets.identity).sum(dim=1)
+            identity = 1 - (self.identify(image) * targets.identity).sum(dim=1)
         if self.uses_preservation:
             preserve = targets.preservation.distance(image)
         total = clip
