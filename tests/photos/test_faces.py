@@ -85,7 +85,7 @@ def test_a_face_that_fills_the_picture_is_found(portrait, expected):
     (face,) = find_faces(np.array(portrait))
     left, top, right, bottom = (round(side) for side in face.box)
     (found,) = find_faces(np.array(portrait.crop((left, top, right, bottom))))
-    assert distance(landmarks(found) + (left, top), expected) < 0.06
+    assert distance(landmarks(found) + np.array([left, top]), expected) < 0.06
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_face_below_48_pixels_is_refused(portrait):
     (face,) = find_faces(np.array(portrait))
     scale = 42 / face.size
     small = portrait.resize([round(side * scale) for side in portrait.size], Image.Resampling.BOX)
-    with pytest.raises(StyleClipError, match="is 4. pixels across, too small"):
+    with pytest.raises(StyleClipError, match=r"is 4. pixels across, too small"):
         find_faces(np.array(small))
 
 

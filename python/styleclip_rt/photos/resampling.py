@@ -40,6 +40,8 @@ def sample(source: Pixels | Tensor, affine: Affine, size: tuple[int, int]) -> Te
         [C, *size] float32; uint8 sources are scaled to [0, 1], cubics may overshoot a little.
     """
     height, width = source.shape[:2] if isinstance(source, np.ndarray) else source.shape[1:]
+    if 0 in size:
+        return torch.zeros(source.shape[2 if isinstance(source, np.ndarray) else 0], *size)
     # Source pixels a step of the result at most: the larger singular value.
     step = float(np.linalg.norm(affine[:, :2], 2))
     factor = max(1, int(step))
@@ -52,22 +54,21 @@ def sample(source: Pixels | Tensor, affine: Affine, size: tuple[int, int]) -> Te
     )
     region = _reduced(source, rows, columns, factor)
 
-    # Within the reduced region a step is below 2 pixels: twice as many samples do.
-    oversampling = 2 if step > 1 else 1
-    y, x = (
-        (torch.arange(n * oversampling, dtype=torch.float64) + 0.5) / oversampling for n in size
-    )
-    matrix = torch.from_numpy(affine[:, :2] / factor)
-    offset = torch.from_numpy((affine[:, 2] - low) / factor)
-    extent = torch.tensor([region.shape[3], region.shape[2]])
-    scaled = matrix * (2 / extent)[:, None]
-    start = offset * (2 / extent) - 1
-    grid = (x[None, :, None] * scaled[:, 0] + y[:, None, None] * scaled[:, 1] + start).float()
-    mode = "bilinear" if oversampling > 1 else "bicubic"
-    sampled = F.grid_sample(region, grid[None], mode, "border", align_corners=False)
-    if oversampling > 1:
-        sampled = F.avg_pool2d(sampled, oversampling)
-    return sampled[0]
+    # What is averaged is now less than 2 pixels a step: twice as many samples do. What is enlarged
+    # is made finer by cubics first (Keys' own, which keep straight lines straight; grid_sample's
+    # do not), so that between its pixels a line will do; an odd number of times, which leaves what
+    # was there as it was.
+    samples, finer = (2, 1) if step > 1 else (1, 3 if step > 0.3 else 5)
+    if finer > 1:
+        region = F.interpolate(region, scale_factor=finer, mode="bicubic", antialias=True)
+    y, x = ((torch.arange(n * samples, dtype=torch.float64) + 0.5) / samples for n in size)
+    extents = np.array([region.shape[3], region.shape[2]])
+    matrix = affine[:, :2] * (finer / factor * 2 / extents)[:, None]
+    start = (affine[:, 2] - low) * (finer / factor * 2 / extents) - 1
+    across, down, start = (torch.from_numpy(v) for v in (matrix[:, 0], matrix[:, 1], start))
+    grid = (x[None, :, None] * across + y[:, None, None] * down + start).float()
+    sampled = F.grid_sample(region, grid[None], "bilinear", "border", align_corners=False)
+    return F.avg_pool2d(sampled, samples)[0] if samples > 1 else sampled[0]
 
 
 def _mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
