@@ -53,6 +53,8 @@ def test_modes(tmp_path, mode):
             ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
         )
         image = ImageCms.applyTransform(image, to_lab)
+    elif mode == "P":
+        image = image.quantize(16)
     else:
         image = image.convert(mode)
     path = tmp_path / "picture.tiff"
@@ -135,19 +137,26 @@ def test_a_camera_file_with_a_second_picture_is_no_animation(tmp_path):
     assert picture.jpeg is not None
 
 
-def bomb(path: Path, width: int, height: int) -> None:
-    """A PNG of a few bytes that says it is enormous."""
+def png(path: Path, width: int, height: int, bits: int, rows: bytes) -> None:
+    """An RGB PNG of any number of bits, whose size need not be true."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
     path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )  # fmt: skip
+
+
+def test_colours_of_16_bits(tmp_path):
+    deep = np.asarray(scene()).astype(">u2") * 257
+    rows = b"".join(b"\0" + row.tobytes() for row in deep)
+    png(tmp_path / "deep.png", 96, 64, 16, rows)
+    np.testing.assert_array_equal(read_picture(tmp_path / "deep.png").pixels, np.asarray(scene()))
 
 
 def refusal(path: Path) -> str:
@@ -180,7 +189,7 @@ def test_an_animation_is_refused(tmp_path, end):
 
 @pytest.mark.parametrize(("width", "height"), [(60_000, 50_000), (MAX_PIXELS // 8192 + 1, 8192)])
 def test_pixels_are_counted_before_they_are_decoded(tmp_path, width, height):
-    bomb(tmp_path / "bomb.png", width, height)
+    png(tmp_path / "bomb.png", width, height, 8, bytes(1000))
     assert "at most 67 megapixels" in refusal(tmp_path / "bomb.png")
 
 
