@@ -46,10 +46,10 @@ class Picture:
     exif: without the orientation, which `pixels` has been given. jpeg: None for other formats.
     """
 
-    pixels: Pixels
+    pixels: Pixels = field(repr=False)
     format: str
     mode: str
-    alpha: Pixels | None = None
+    alpha: Pixels | None = field(default=None, repr=False)
     icc_profile: bytes | None = field(default=None, repr=False)
     exif: bytes | None = field(default=None, repr=False)
     jpeg: Jpeg | None = field(default=None, repr=False)
