@@ -224,6 +224,7 @@ def hostile(folder: Path) -> dict[str, bytes]:
         "zip": b"PK\x03\x04" + bytes(22) + b"\x05\x00\x00\x00w.npy",
         "other": safetensors.torch.save({"a": torch.zeros(3), "b": torch.zeros(4)}),
         "space": safetensors.torch.save({"latent": torch.zeros(3, 4)}, {"space": "y"}),
+        "model": safetensors.torch.save({"constant": torch.zeros(4)}, {"architecture": "clip"}),
         "styles": safetensors.torch.save({"latent": torch.zeros(3, 4, 5)}, {"space": "s"}),
     }
 

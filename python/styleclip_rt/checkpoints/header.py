@@ -35,17 +35,20 @@ def in_order(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[length:]
 
 
-def check_size(path: Path) -> None:
-    """Raise CheckpointError if the header of the safetensors file `path` is larger than any model
-    needs: each of its tensors takes several times as much memory as the header spends on it."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
-    if size > _LARGEST:
+def check_size(source: Path | bytes, what: str) -> None:
+    """Raise CheckpointError if the header of a safetensors file is larger than any model needs:
+    each of its tensors takes several times as much memory as the header spends on it."""
+    if isinstance(source, bytes):
+        start = source[:8]
+    else:
+        try:
+            with source.open("rb") as file:
+                start = file.read(8)
+        except OSError as error:
+            raise CheckpointError(f"{what} cannot be read ({error.strerror}).") from error
+    if int.from_bytes(start, "little") > _LARGEST:
         raise CheckpointError(
-            f"{path} is not a readable safetensors file (its header is larger than any model "
+            f"{what} is not a readable safetensors file (its header is larger than any model "
             "needs); fetch or convert it again."
         )
 
@@ -57,7 +60,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file; give the path of a weights file.")
-    check_size(path)
+    check_size(path, str(path))
     try:
         with safe_open(path, framework="np") as file:
             return dict(file.metadata() or {})

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from styleclip_rt.checkpoints.header import in_order, reason_of
+from styleclip_rt.checkpoints.header import check_size, in_order, reason_of
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.files import replacing
 
@@ -137,6 +137,7 @@ def _kind(head: bytes) -> str:
 
 
 def _read_safetensors(content: bytes, what: str) -> LatentFile:
+    check_size(content, what)
     try:
         tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -144,8 +145,14 @@ def _read_safetensors(content: bytes, what: str) -> LatentFile:
         raise CheckpointError(
             f"{what} is no readable safetensors file ({reason_of(error)})."
         ) from None
+    metadata = header.get("__metadata__", {})
+    if "architecture" in metadata:
+        raise CheckpointError(
+            f"{what} holds a model ({metadata['architecture']:.40}) and no latent; give the "
+            "latent.safetensors that an edit saved."
+        )
     arrays = {name: _decoded(tensor, name, what) for name, tensor in tensors.items()}
-    return _checked(_chosen(arrays, what), header.get("__metadata__", {}), what)
+    return _checked(_chosen(arrays, what), metadata, what)
 
 
 def _decoded(tensor: Mapping[str, Any], name: str, what: str) -> NDArray[Any]:

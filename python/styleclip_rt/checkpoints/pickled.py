@@ -12,17 +12,15 @@ from typing import Any, BinaryIO
 
 Make = Callable[..., object]
 
-_STEPS, _BYTES_A_STEP = 500_000, 50
+_STEPS, _BYTES_A_STEP = 400_000, 100
 """A pickle may have that many opcodes, and one more for each so many bytes of its file."""
 
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 # Text of Python 2 among them, which held the bytes of its arrays, comes as latin-1.
 _LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
     *("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
-_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class BrokenPickle(Exception):  # noqa: N818
@@ -143,19 +141,32 @@ class _Machine:
     def step(self, name: str, argument: Any) -> None:
         if name in _LITERALS:
             self.stack.append(argument)
-        elif name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name])
-        elif name in _TUPLES:
-            self.stack.append(self.top(_TUPLES[name]))
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = self.stack[-1]
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            self.stack.append(self.memo[argument])
-        elif name not in ("PROTO", "FRAME"):
-            act = _ACTS.get(name)
-            if act is None:
-                raise BrokenPickle(f"it uses the opcode {name}")
-            act(self, argument)
+            return
+        act = _ACTS.get(name)
+        if act is None:
+            raise BrokenPickle(f"it uses the opcode {name}")
+        act(self, argument)
+
+    def nothing(self, _: object) -> None:
+        pass
+
+    def none(self, _: object) -> None:
+        self.stack.append(None)
+
+    def true(self, _: object) -> None:
+        self.stack.append(True)
+
+    def false(self, _: object) -> None:
+        self.stack.append(False)
+
+    def put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.stack.append(self.memo[index])
+
+    def make_tuple(self, count: int) -> None:
+        self.stack.append(self.top(count))
 
     def pop(self) -> Any:
         if self.marks and self.marks[-1] == len(self.stack):
@@ -305,6 +316,21 @@ def _is_flat(key: object) -> bool:
 
 
 _ACTS: Mapping[str, Callable[[_Machine, Any], None]] = {
+    "PROTO": _Machine.nothing,
+    "FRAME": _Machine.nothing,
+    "NONE": _Machine.none,
+    "NEWTRUE": _Machine.true,
+    "NEWFALSE": _Machine.false,
+    "PUT": _Machine.put,
+    "BINPUT": _Machine.put,
+    "LONG_BINPUT": _Machine.put,
+    "GET": _Machine.get,
+    "BINGET": _Machine.get,
+    "LONG_BINGET": _Machine.get,
+    "EMPTY_TUPLE": lambda machine, _: machine.make_tuple(0),
+    "TUPLE1": lambda machine, _: machine.make_tuple(1),
+    "TUPLE2": lambda machine, _: machine.make_tuple(2),
+    "TUPLE3": lambda machine, _: machine.make_tuple(3),
     "MARK": _Machine.mark,
     "POP": _Machine.drop,
     "POP_MARK": _Machine.drop_marked,

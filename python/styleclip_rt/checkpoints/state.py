@@ -51,7 +51,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
     Raises CheckpointError if it is missing, broken, or has numbers that PyTorch does not know.
     """
-    check_size(path)
+    check_size(path, str(path))
     try:
         return load_file(path)
     except Exception as error:  # the library's Python half meets what its parser lets through
