@@ -15,12 +15,13 @@ from statistics import median
 from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import replacing
 from styleclip_rt.markdown import table
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import judge
 from styleclip_rt.runtime.editor import Editor
-from styleclip_rt.runtime.results import EditResult
+from styleclip_rt.runtime.results import EditResult, folder_names
 from styleclip_rt.runtime.starts import from_seeds
 from styleclip_rt.runtime.studies.judged import (
     COLUMNS,
@@ -116,7 +117,8 @@ def run_edit(editor: Editor, prompt: str, space: str, seed: int, folder: Path) -
     for name, image in (("original", result.original), ("edited", result.image)):
         save_png(image.resize((512, 512), Image.Resampling.BOX), folder / f"{name}.png", {})
     save_png(loss_plot(result.history), folder / "loss.png", {})
-    record.write_text(json.dumps(asdict(row)), encoding="utf-8")
+    with replacing(record) as temporary:
+        temporary.write_text(json.dumps(asdict(row)), encoding="utf-8")
     return row
 
 
@@ -162,7 +164,8 @@ def run_study(
 
 
 def _folder(out: Path, prompt: str, space: str, seed: int) -> Path:
-    return out / "edits" / f"{prompt.replace(' ', '-')}-{space.replace('+', 'plus')}-{seed}"
+    (name,) = folder_names([(prompt, f"{space.replace('+', 'plus')}-{seed}")])
+    return out / "edits" / name
 
 
 def write_report(rows: Sequence[SeedEdit], out: Path) -> None:

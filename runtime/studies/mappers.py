@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from styleclip_rt.files import replacing
 from styleclip_rt.markdown import table
 from styleclip_rt.pictures import contact_sheet, save_png, to_pil
 from styleclip_rt.probes.face import Face
@@ -161,7 +162,8 @@ class MapperStudy:
         )
         small = picture.resize((_PICTURE, _PICTURE), Image.Resampling.BOX)
         save_png(small, record.with_suffix(".png"), {})
-        record.write_text(json.dumps(asdict(row)), encoding="utf-8")
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps(asdict(row)), encoding="utf-8")
         return row
 
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from styleclip_rt.checkpoints import _kind, load_mapper, native
+from styleclip_rt.errors import CheckpointError
+from styleclip_rt.folders import is_name
 from styleclip_rt.models.mapper import LevelsMapper, PromptMapper, StyleSpaceMapper
 
 Mapper = LevelsMapper | StyleSpaceMapper | PromptMapper
+MAX_PROMPT = 1000
+"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -44,4 +48,15 @@ def load(path: str | os.PathLike[str]) -> tuple[Mapper, Origin]:
     if _kind(Path(path)) != "native":
         return mapper, Origin()
     metadata = native.read_metadata(Path(path))
-    return mapper, Origin(metadata.get("bundle", ""), metadata.get("generator", ""))
+    origin = Origin(metadata.get("bundle", ""), metadata.get("generator", ""))
+    _check_names(mapper, origin, path)
+    return mapper, origin
+
+
+def _check_names(mapper: Mapper, origin: Origin, path: str | os.PathLike[str]) -> None:
+    """Be sure that what becomes names of folders, and is printed, is of that kind."""
+    for prompt in mapper.prompts:
+        if not isinstance(prompt, str) or not prompt.isprintable() or len(prompt) > MAX_PROMPT:
+            raise CheckpointError(f"{path} has a prompt that is no line of text; train it again.")
+    if origin.bundle and not is_name(origin.bundle):
+        raise CheckpointError(f"{path} is for a bundle of no possible name; train it again.")
