@@ -118,8 +118,10 @@ class CMakeBuild(build_ext):
         target = TARGETS[ext.name]
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
         subprocess.run(
-            [self._program("cmake"), "--build", self.build_temp]
-            + ["--target", target, "--parallel", jobs],
+            [
+                *(self._program("cmake"), "--build", self.build_temp),
+                *("--target", target, "--parallel", jobs),
+            ],
             check=True,
         )
         (source,) = [

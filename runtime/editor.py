@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from styleclip_rt.bundle import Bundle
+    from styleclip_rt.runtime.photographs import OnStep, Photograph
 
     Values = Tensor | NDArray[np.float32]
     """A tensor of the engine torch, an array of any other."""
@@ -150,6 +151,7 @@ class Editor:
         seed: int | None = None,
         latent: "Values | None" = None,
         start: Start | None = None,
+        image: "str | Path | Photograph | None" = None,
         progress: bool = False,
         frames_every: int = 0,
         **settings: Any,
@@ -160,11 +162,16 @@ class Editor:
             prompt: what the face should look like, e.g. "red lipstick".
             seed: which generated face to start from (0 if nothing else is given); or
             latent: w [1, latent_dim], w+ [1, n_latent, latent_dim] or styles [1, channels]; or
-            start: of `styleclip_rt.runtime.starts`.
+            start: of `styleclip_rt.runtime.starts`; or
+            image: a photograph, as `invert` takes or gives it: the result's image has its size.
             progress: show a progress bar on stderr.
             frames_every: keep a draft every so many steps.
             settings: fields of `EditSettings` that differ from the bundle's.
         """
+        if image is not None:
+            if start is not None:
+                raise StyleClipError("give a start or an image, not both.")
+            start = (self.invert(image) if isinstance(image, str | Path) else image).start
         nothing = seed is None and latent is None and start is None
         (result,) = self.edit_many(
             [prompt],
@@ -176,6 +183,28 @@ class Editor:
             **settings,
         )
         return result
+
+    def invert(
+        self,
+        image: str | Path,
+        face: str | int = "largest",
+        quality: str = "fast",
+        on_step: "OnStep | None" = None,
+    ) -> "Photograph":
+        """Find a face in a photograph and the latent that draws it; then every edit of it is quick.
+
+        Args:
+            image: the picture's file, or the folder that `styleclip invert` made of it.
+            face: "largest", or a number, 1 for the leftmost.
+            quality: "fast" or "best".
+            on_step: see `styleclip_rt.runtime.inversion.invert`.
+
+        Raises:
+            StyleClipError: there is no picture or no such face, or this engine cannot.
+        """
+        from styleclip_rt.runtime.photographs import open_photograph
+
+        return open_photograph(self.engine.networks, Path(image), face, quality, on_step=on_step)[0]
 
     def edit_many(
         self,
@@ -324,6 +353,7 @@ class Editor:
             latent=face.latent[None],
             identity=face.identity,
             generator=self.engine.networks.fingerprint,
+            scene=face.scene,
             history=history,
             settings=settings,
             interrupted=interrupted.is_set(),

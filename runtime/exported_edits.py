@@ -66,6 +66,8 @@ class ExportedEdits:
     ) -> "ExportedRun":
         """See `styleclip_rt.runtime.editor.EditEngine`."""
         self._check(settings)
+        if any(start.scene is not None for start in starts):
+            raise StyleClipError("photographs are edited with engine torch: leave --engine out.")
         start = np.stack([start.latent for start in starts])
         return ExportedRun(self.networks, prompts, settings, start)
 

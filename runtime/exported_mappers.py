@@ -64,6 +64,10 @@ class ExportedMappers:
             first = first + (other - w_plus)
         return first
 
+    def relevance(self, moves: Sequence[CheckedMove]) -> Array:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        raise StyleClipError("photographs are edited with engine torch: leave --engine out.")
+
     def one(self, latent: Array, face: int) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
         return latent[face : face + 1]

@@ -8,7 +8,9 @@ still a face that can be edited) on the generator's draft, from the mean face. S
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,7 +20,6 @@ from styleclip_rt.editing.spaces import Space, Whitening
 from styleclip_rt.editing.step import EditStep
 from styleclip_rt.models.generator import to_w_plus
 from styleclip_rt.ops.area_resample import area_resample
-from styleclip_rt.runtime.starts import Start
 from styleclip_rt.runtime.torch_networks import TorchNetworks
 from styleclip_rt.settings import EditSettings
 
@@ -48,8 +49,8 @@ def invert(
     quality: str = "fast",
     precision: str = "fp32",
     on_step: Callable[[int, int, Step], None] | None = None,
-) -> Start:
-    """The face of a photograph.
+) -> NDArray[np.float32]:
+    """The w+ [n_latent, latent_dim] that draws the face of a photograph nearest.
 
     Args:
         networks: whose latent it becomes.
@@ -74,14 +75,16 @@ def invert(
         total, identity = goal.distance(draw.draw(space.latent(offset)))
         total = total + DISTANCE * offset.square().sum()
         (offset.grad,) = torch.autograd.grad(total, offset)
-        if float(total) < best:
-            best, kept = float(total), offset.detach().clone()
+        reached = float(total.detach())
+        if reached < best:
+            best, kept = reached, offset.detach().clone()
         optimiser.step()
         if on_step is not None:
-            on_step(step, steps, Step(float(total), float(identity)))
+            on_step(step, steps, Step(reached, float(identity)))
     with torch.no_grad():
         latent = space.w_plus(kept)[0]
-    return Start(latent.float().cpu().numpy(), source="a photograph")
+    nearest: NDArray[np.float32] = latent.float().cpu().numpy()
+    return nearest
 
 
 class _Goal:

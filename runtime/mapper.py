@@ -15,7 +15,7 @@ from styleclip_rt.pictures import to_pil
 from styleclip_rt.runtime.moves import MAX_STRENGTH, TRUNCATION_PSI, CheckedMove, MapperEngine, Move
 from styleclip_rt.runtime.prompts import check_prompt
 from styleclip_rt.runtime.results import EditedFace
-from styleclip_rt.runtime.starts import Start, as_float32, from_seeds
+from styleclip_rt.runtime.starts import Scene, Start, as_float32, from_seeds
 
 if TYPE_CHECKING:
     from styleclip_rt.bundle import Bundle
@@ -134,16 +134,32 @@ class MapperRuntime:
     def edit(
         self, w_plus: Any, moves: Sequence[Move], any_prompt: bool = False
     ) -> list[EditedFace]:
-        """Edit and draw; arguments and errors as for `latents`."""
+        """Edit and draw latents; arguments and errors as for `latents`."""
+        return self._faces(w_plus, moves, any_prompt, [None] * len(w_plus))
+
+    def edit_starts(
+        self, starts: Sequence[Start], moves: Sequence[Move], any_prompt: bool = False
+    ) -> list[EditedFace]:
+        """Edit and draw faces; those of photographs come back in them. Moves and errors as for
+        `latents`."""
+        scenes = [start.scene for start in starts]
+        return self._faces(self.w_plus(starts), moves, any_prompt, scenes)
+
+    def _faces(
+        self, w_plus: Any, moves: Sequence[Move], any_prompt: bool, scenes: Sequence[Scene | None]
+    ) -> list[EditedFace]:
         edited = self.latents(w_plus, moves, any_prompt)
         saved = self.engine.saved(edited)
+        where = np.ones((1, 1), np.float32)
+        if any(scene is not None for scene in scenes):
+            where = self.engine.relevance([self._checked(move, any_prompt) for move in moves])
         return [
             EditedFace(
                 to_pil(self.draw(self.engine.one(edited, i))[0]),
                 to_pil(self.draw(w_plus[i : i + 1])[0]),
                 saved[i],
-            )
-            for i in range(len(saved))
+            ).in_scene(scene, where)
+            for i, scene in enumerate(scenes)
         ]
 
     def _checked(self, move: Move, any_prompt: bool) -> CheckedMove:

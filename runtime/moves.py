@@ -61,6 +61,13 @@ class MapperEngine(Protocol):
     def latents(self, w_plus: Any, moves: Sequence[CheckedMove]) -> Any:
         """w+ -> the edited w+, or styles."""
 
+    def relevance(self, moves: Sequence[CheckedMove]) -> NDArray[np.float32]:
+        """[h, w] in [0, 1]: where in faces the moves change things.
+
+        Raises:
+            StyleClipError: this engine does not know.
+        """
+
     def one(self, latent: Any, face: int) -> Any:
         """What `latents` gives -> the same of one face."""
 

@@ -19,6 +19,7 @@ from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import appearing_in
 from styleclip_rt.files import check_writable as check_writable
 from styleclip_rt.pictures import comparison, loss_plot, save_png
+from styleclip_rt.runtime.starts import Scene
 from styleclip_rt.settings import EditSettings
 
 if TYPE_CHECKING:
@@ -35,22 +36,34 @@ _FILES = (
 )
 """What an edit may leave beside its edit.json."""
 
+LARGEST_TILE = 1024
+"""Pixels a side of the pictures in a comparison."""
+
 
 class EditedFace(NamedTuple):
     """One edited face, whatever edited it.
 
     Attributes:
-        image, original: PIL images at full resolution.
+        image, original: PIL images at full resolution; whole photographs where the face is in one.
         latent: float32 w+ [n_latent, latent_dim], or all styles joined [channels] where it moved in
             StyleSpace; a NumPy array where an engine without torch made it.
         identity: cosine between the identity embeddings of image and original; None where no
             network compared them.
+        scene: the photograph that image is an edit of, if it is one.
     """
 
     image: Image.Image
     original: Image.Image
     latent: "Tensor | NDArray[np.float32]"
     identity: float | None = None
+    scene: Scene | None = None
+
+    def in_scene(self, scene: Scene | None, relevance: NDArray[np.float32]) -> "EditedFace":
+        """The same in the picture that the face was cut out of, if it was; see `Scene`."""
+        if scene is None:
+            return self
+        whole = scene.put_back(self.original, self.image, relevance)
+        return self._replace(image=whole, original=scene.original, scene=scene)
 
 
 @dataclass
@@ -71,6 +84,7 @@ class EditResult:
         identity: cosine between the identity embeddings of image and original; None where the
             bundle has no identity network.
         generator: the `fingerprint` of the generator whose latent it is, "" where that is unknown.
+        scene: the photograph that image is an edit of, if it is one.
         frames: drafts along the way, if asked for.
     """
 
@@ -85,6 +99,7 @@ class EditResult:
     known_text: float | None
     identity: float | None
     generator: str = ""
+    scene: Scene | None = None
     frames: list[Image.Image] = field(default_factory=list)
 
     def save(self, folder: str | Path) -> Path:
@@ -134,14 +149,15 @@ def _key(name: str) -> str:
 
 def save_result(result: EditResult, folder: Path) -> Path:
     """Write original.png, edited.png, comparison.png, loss.png, latent.safetensors, edit.json (and
-    frames/ where frames were kept) into `folder`, all together.
+    frames/ where frames were kept) into `folder`, all together. An edited photograph is a file of
+    the photograph's own format, and has no original.png beside it.
 
     Raises:
         StyleClipError: the folder cannot be written, or the disk is full.
     """
     known = parameters(result)
     with _together(folder) as work:
-        _write_pair(result.original, result.image, result.prompt, known, work)
+        _write_pair(result, result.prompt, known, work)
         save_png(loss_plot(result.history), work / "loss.png", {"styleclip_rt": json.dumps(known)})
         save_latent(result.latent, result.generator, work, prompt=result.prompt)
         for i, frame in enumerate(result.frames):
@@ -160,7 +176,7 @@ def save_mapped(
         StyleClipError: the folder cannot be written, or the disk is full.
     """
     with _together(folder) as work:
-        _write_pair(face.original, face.image, title, known, work)
+        _write_pair(face, title, known, work)
         save_latent(face.latent[None], generator, work)
     return folder
 
@@ -176,12 +192,16 @@ def save_latent(
 
 
 def _write_pair(
-    original: Image.Image, edited: Image.Image, title: str, known: dict[str, object], work: Path
+    face: EditedFace | EditResult, title: str, known: dict[str, object], work: Path
 ) -> None:
     texts = {"styleclip_rt": json.dumps(known)}
-    save_png(original, work / "original.png", texts)
-    save_png(edited, work / "edited.png", texts)
-    save_png(comparison(original, edited, title), work / "comparison.png", texts)
+    if face.scene is None:
+        save_png(face.original, work / "original.png", texts)
+        save_png(face.image, work / "edited.png", texts)
+    else:
+        face.scene.write(face.image, work / "edited", f"edited: {title}")
+    tile = min(LARGEST_TILE, max(face.original.size))
+    save_png(comparison(face.original, face.image, title, tile), work / "comparison.png", texts)
     (work / "edit.json").write_text(
         json.dumps(known, indent=2, allow_nan=False) + "\n", encoding="utf-8"
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from styleclip_rt.checkpoints.latent_file import LatentFile, read_latents
 from styleclip_rt.errors import StyleClipError
@@ -23,6 +24,23 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 
+class Scene(Protocol):
+    """What a face was cut out of, and goes back into when it is edited."""
+
+    @property
+    def original(self) -> Image.Image:
+        """The whole picture."""
+
+    def write(self, image: Image.Image, stem: Path, said: str) -> Path:
+        """Write an edited picture as a file of the same kind, and what was done into it."""
+
+    def put_back(
+        self, before: Image.Image, after: Image.Image, relevance: NDArray[np.float32]
+    ) -> Image.Image:
+        """The whole picture with what changed between two drawings of the face, where the map
+        [h, w] in [0, 1] of a prompt says that it may."""
+
+
 @dataclass(frozen=True)
 class Start:
     """One face to edit, as float32 arrays.
@@ -33,12 +51,14 @@ class Start:
         z: [latent_dim] that it was mapped from; None for other faces than generated ones.
         seed: of a generated face.
         source: where it came from, in words: "seed 7".
+        scene: the photograph that it is in; None for a face that is only drawn.
     """
 
     latent: Array
     z: Array | None = None
     seed: int | None = None
     source: str = ""
+    scene: Scene | None = None
 
     @property
     def in_style_space(self) -> bool:

@@ -101,7 +101,7 @@ class TorchRun:
         texts: Tensor,
         starts: Sequence[Start],
     ) -> None:
-        self.networks, device = engine.networks, engine.device
+        self.networks, device, self.starts = engine.networks, engine.device, starts
         generator, clip, identity = (
             self.networks.generator,
             self.networks.clip,
@@ -115,12 +115,12 @@ class TorchRun:
         self.space = Space(generator, settings.space, start, rows, z, whitening)
         with torch.no_grad():
             text, neutral = texts[:-1], texts[-1:]
-            relevance = engine.bundle.relevance(text)
+            self.relevance = engine.bundle.relevance(text)
             offset = self.space.zero()
             if isinstance(start, Tensor):
                 offset = self.space.toward(engine.bundle.lead(text, start, settings.lead))
             self.state = StepState.zero(self.space)._replace(offset=offset)
-            targets = edit_step.targets(start, text, neutral, relevance)
+            targets = edit_step.targets(start, text, neutral, self.relevance)
         weights = torch.tensor(loss_weights(settings), device=device)
         self.constants = Constants(start, z, targets, weights)
         self.schedule = torch.tensor(adam_schedule(settings), device=device)
@@ -175,15 +175,16 @@ class TorchRun:
         images = self.networks.draw(self.space.latent(offset))
         originals = self.networks.draw(self.constants.start)
         latents = self.space.w_plus(offset).float().cpu()
-        return [
-            EditedFace(
+        faces = []
+        for i, start in enumerate(self.starts):
+            face = EditedFace(
                 to_pil(images[i]),
                 to_pil(originals[i]),
                 latents[i],
                 self._same_person(images[i : i + 1], originals[i : i + 1]),
             )
-            for i in range(len(images))
-        ]
+            faces.append(face.in_scene(start.scene, self.relevance[i, 0].cpu().numpy()))
+        return faces
 
     def _same_person(self, image: Tensor, original: Tensor) -> float | None:
         network = self.networks.identity

@@ -76,6 +76,21 @@ class TorchMappers:
         moved = generator.styles(edited)
         return [sum(offsets, style) for style, *offsets in zip(moved, *style_offsets, strict=True)]
 
+    @torch.inference_mode()
+    def relevance(self, moves: Sequence[CheckedMove]) -> NDArray[np.float32]:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        networks = self.networks
+        if any(prompt is None for _, prompt, _ in moves):  # who knows what that is about
+            return np.ones((1, 1), np.float32)
+        prompts = [
+            prompt if isinstance(prompt, str) else self.prompts[name][prompt]
+            for name, prompt, _ in moves
+            if prompt is not None
+        ]
+        where = networks.bundle.relevance(networks.text(prompts)).amax(dim=0)[0]
+        told: NDArray[np.float32] = where.cpu().numpy()
+        return told
+
     def one(self, latent: Tensor | list[Tensor], face: int) -> Tensor | list[Tensor]:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
         if isinstance(latent, Tensor):

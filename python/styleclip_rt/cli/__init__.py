@@ -14,6 +14,7 @@ from styleclip_rt.cli.dataset import dataset
 from styleclip_rt.cli.edit import edit
 from styleclip_rt.cli.export import export, verify
 from styleclip_rt.cli.info import info
+from styleclip_rt.cli.invert import invert
 from styleclip_rt.cli.mapper import mapper
 from styleclip_rt.cli.moved import moved
 from styleclip_rt.cli.serve import serve
@@ -30,6 +31,7 @@ def cli() -> None:
 
 for command in (
     edit,
+    invert,
     bundle,
     dataset,
     mapper,

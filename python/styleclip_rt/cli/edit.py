@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from styleclip_rt.cli.options import (
-    check_one_start,
+    Faces,
     engine_options,
     loop_options,
     networks_options,
     start_options,
-    starts,
 )
 from styleclip_rt.errors import StyleClipError
 
@@ -36,10 +35,7 @@ if TYPE_CHECKING:
 @engine_options
 def edit(
     prompts: tuple[str, ...],
-    seeds: tuple[int, ...],
-    latent: Path | None,
-    mean: bool,
-    truncation_psi: float | None,
+    faces: Faces,
     out: Path,
     frames_every: int,
     anyway: bool,
@@ -56,27 +52,25 @@ def edit(
     from styleclip_rt.runtime.editor import Editor
     from styleclip_rt.runtime.results import folder_names
 
-    check_one_start(seeds, latent, mean)
     check_writable(out)
     editor = Editor.from_bundle(bundle_name, device, precision, engine, exports)
     prompts = tuple(dict.fromkeys(prompts))
     _say_what_is_read(editor, prompts, anyway)
-    psi = editor.settings.truncation_psi if truncation_psi is None else truncation_psi
-    faces = starts(editor.engine.networks, seeds, latent, mean, psi)
-    jobs = [(prompt, number) for prompt in prompts for number in range(len(faces))]
+    starts = faces.read(editor.engine.networks, editor.settings.truncation_psi)
+    jobs = [(prompt, number) for prompt in prompts for number in range(len(starts))]
     folders = [out]
     if len(jobs) > 1:
-        labels = _labels(faces)
+        labels = _labels(starts)
         folders = [
             out / name
             for name in folder_names([(prompt, labels[number]) for prompt, number in jobs])
         ]
     results = editor.edits(
         [prompt for prompt, _ in jobs],
-        starts=[faces[number] for _, number in jobs],
+        starts=[starts[number] for _, number in jobs],
         progress=True,
         frames_every=frames_every,
-        truncation_psi=psi,
+        truncation_psi=faces.truncation_psi,
         **settings,
     )
     interrupted = False

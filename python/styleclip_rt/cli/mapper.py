@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from styleclip_rt.cli.options import (
+    Faces,
     bundle_option,
-    check_one_start,
     device_option,
     engine_options,
     precision_option,
     start_options,
-    starts,
 )
 from styleclip_rt.errors import StyleClipError
 
@@ -193,10 +192,7 @@ def apply(
     prompts: tuple[str, ...],
     strengths: tuple[float, ...],
     any_prompt: bool,
-    seeds: tuple[int, ...],
-    latent: Path | None,
-    mean: bool,
-    truncation_psi: float | None,
+    faces: Faces,
     out: Path,
     engine: str,
     exports: Path | None,
@@ -210,7 +206,6 @@ def apply(
     from styleclip_rt.runtime.moves import TRUNCATION_PSI
     from styleclip_rt.runtime.results import save_mapped
 
-    check_one_start(seeds, latent, mean)
     for what, given in (("--prompt", prompts), ("--strength", strengths)):
         if given and len(given) != len(mappers):
             raise StyleClipError(f"give {what} once for each of the {len(mappers)} mappers.")
@@ -220,14 +215,13 @@ def apply(
         Move(name, prompts[i] if prompts else "", strengths[i] if strengths else 1.0)
         for i, name in enumerate(mappers)
     ]
-    psi = TRUNCATION_PSI if truncation_psi is None else truncation_psi
-    faces = starts(runtime.networks, seeds, latent, mean, psi)
+    starts = faces.read(runtime.networks, TRUNCATION_PSI)
     known: dict[str, object] = {"bundle": bundle_name, "moves": [vars(move) for move in moves]}
     title = " + ".join(move.prompt or move.mapper for move in moves)
-    edited = runtime.edit(runtime.w_plus(faces), moves, any_prompt)
-    for i, (face, start) in enumerate(zip(edited, faces, strict=True)):
+    edited = runtime.edit_starts(starts, moves, any_prompt)
+    for i, (face, start) in enumerate(zip(edited, starts, strict=True)):
         name = f"face{i + 1}" if start.seed is None else f"seed{start.seed}"
-        folder = out if len(faces) == 1 else out / name
+        folder = out if len(starts) == 1 else out / name
         save_mapped(
             face, runtime.networks.fingerprint, folder, title, {**known, "seed": start.seed}
         )

@@ -1,14 +1,18 @@
 """Options that several commands take, each declared once."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from tqdm import tqdm
 
 from styleclip_rt.errors import StyleClipError
 
 if TYPE_CHECKING:
+    from styleclip_rt.runtime.inversion import Step
+    from styleclip_rt.runtime.photographs import Photograph
     from styleclip_rt.runtime.starts import Latents, Start
 
 Command = Callable[..., None]
@@ -53,7 +57,7 @@ loop_options = _together(
 )
 """The settings of an edit that people change."""
 
-start_options = _together(
+_start_options = _together(
     click.option("--seed", "seeds", type=int, multiple=True, help="Generated face; repeatable."),
     click.option(
         "--latent",
@@ -61,33 +65,88 @@ start_options = _together(
         help="File of latents: an edit's latent.safetensors, .npy, .npz, .pt.",
     ),
     click.option("--mean", is_flag=True, help="The mean face."),
+    click.option(
+        "--image",
+        type=click.Path(path_type=Path),
+        help="A photograph, or the folder that `styleclip invert` made of it.",
+    ),
+    click.option("--face", "which", help="Of a photograph: largest, all, or 1 for the leftmost."),
+    click.option("--quality", help="Of its inversion: fast or best."),
     click.option("--psi", "truncation_psi", type=float, help="Truncation of generated faces."),
 )
-"""Which faces to edit; `starts` reads them."""
 
 
-def starts(
-    latents: "Latents",
-    seeds: tuple[int, ...],
-    latent: Path | None,
-    mean: bool,
-    truncation_psi: float,
-) -> "list[Start]":
-    """The faces that `start_options` name; that of seed 0, if they name none.
+class Faces(NamedTuple):
+    """The faces that a command line names; that of seed 0, if it names none."""
 
-    Raises:
-        StyleClipError: a file that holds no latents of this generator, or a seed out of range.
-    """
-    from styleclip_rt.runtime.starts import from_file, from_seeds, mean_face
+    seeds: tuple[int, ...]
+    latent: Path | None
+    mean: bool
+    image: Path | None
+    which: str | None
+    quality: str | None
+    truncation_psi: float | None
 
-    if latent is not None:
-        return from_file(latents, latent)
-    if mean:
-        return [mean_face(latents)]
-    return from_seeds(latents, list(dict.fromkeys(seeds)) or [0], truncation_psi)
+    def check(self) -> None:
+        """Raises StyleClipError if they are named in more than one way."""
+        given = (bool(self.seeds), self.latent is not None, self.mean, self.image is not None)
+        if sum(given) > 1:
+            raise StyleClipError("give only one of --seed, --latent, --mean and --image.")
+        if self.image is None and (self.which is not None or self.quality is not None):
+            raise StyleClipError("--face and --quality go with --image: name a photograph.")
+
+    def read(self, latents: "Latents", truncation_psi: float) -> "list[Start]":
+        """Where edits of them start.
+
+        Args:
+            latents: of the generator.
+            truncation_psi: if the command line names none.
+
+        Raises:
+            StyleClipError: a file that holds no latents of this generator or no face, or a seed out
+                of range.
+        """
+        from styleclip_rt.runtime.starts import from_file, from_seeds, mean_face
+
+        if self.image is not None:
+            return [face.start for face in self.photographs(latents)]
+        if self.latent is not None:
+            return from_file(latents, self.latent)
+        if self.mean:
+            return [mean_face(latents)]
+        psi = truncation_psi if self.truncation_psi is None else self.truncation_psi
+        return from_seeds(latents, list(dict.fromkeys(self.seeds)) or [0], psi)
+
+    def photographs(self, latents: "Latents") -> "list[Photograph]":
+        """The faces of the photograph, inverted under a progress bar; errors as of `read`."""
+        from styleclip_rt.runtime.photographs import open_photograph
+
+        assert self.image is not None
+        bar = tqdm(desc="inverting", unit="step")
+
+        def on_step(step: int, steps: int, near: "Step") -> None:
+            if step == 0:
+                bar.reset(total=steps)
+            bar.set_postfix(total=f"{near.total:.3f}", id=f"{near.identity:.3f}", refresh=False)
+            bar.update()
+
+        with bar:
+            return open_photograph(
+                latents,
+                self.image,
+                self.which or "largest",
+                self.quality or "fast",
+                on_step=on_step,
+            )
 
 
-def check_one_start(seeds: tuple[int, ...], latent: Path | None, mean: bool) -> None:
-    """Raises StyleClipError if `start_options` name faces in more than one way."""
-    if sum((bool(seeds), latent is not None, mean)) > 1:
-        raise StyleClipError("give only one of --seed, --latent and --mean.")
+def start_options(command: Command) -> Command:
+    """Which faces to edit; the command gets them as `faces`."""
+
+    @functools.wraps(command)
+    def with_faces(**options: Any) -> None:
+        faces = Faces(**{name: options.pop(name) for name in Faces._fields})
+        faces.check()
+        command(faces=faces, **options)
+
+    return _start_options(with_faces)

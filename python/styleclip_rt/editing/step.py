@@ -117,10 +117,13 @@ class EditStep:
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def embed(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] in [0, 1] -> CLIP's unit embeddings [N, D]."""
         with self._arithmetic(images):
             return self.clip.encode_image(images)
 
     def identify(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] in [0, 1] -> the identity network's unit embeddings [N, E]; E is 0 without
+        one."""
         if self.identity is None:
             return images.new_zeros(len(images), 0)
         with self._arithmetic(images):

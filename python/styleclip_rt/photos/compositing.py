@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from styleclip_rt.photos.alignment import Alignment
 from styleclip_rt.photos.mesh import Points
+from styleclip_rt.photos.oklab import from_oklab, to_oklab
 from styleclip_rt.photos.picture import Pixels
+from styleclip_rt.photos.regions import REGIONS
 from styleclip_rt.photos.resampling import invert
 
 FEATHER = 0.04
@@ -21,63 +23,43 @@ FEATHER = 0.04
 FAINTEST = 1 / 255
 """Of a mask; what is below it changes no pixel."""
 
+_ASIDE, _ALL = 0.6, 0.85
+"""Of the score of the region that a prompt is most about: at the first a region begins to be
+changed as a whole, from the second on it is."""
+
+_SMALLEST = 1e-4
+"""Of the square's area: a smaller region is none."""
+
 _REACH = (0.12, 0.06, 0.03, 0.015)
 """Of the square's side: how far a point of the mesh takes its surroundings along. Each of these
 adds what the wider ones before have missed."""
 
+_STILL = 0.004
+"""Of the square's side: points of two drawings of one face differ by that much unmoved."""
+
 _REST = 0.3
 """How much of a point's weight lies in staying where one is."""
-
-# Ottosson 2020, "A perceptual color space for image processing": linear sRGB -> cone response.
-_CONES = torch.tensor(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-)
-_OKLAB = torch.tensor(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-)
-
-
-def to_oklab(image: Tensor) -> Tensor:
-    """sRGB [3, H, W] in [0, 1] -> Oklab [3, H, W]: lightness in [0, 1], then green to red and blue
-    to yellow."""
-    linear = torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
-    cones = torch.einsum("ij,jhw->ihw", _CONES, linear).clamp_min(0) ** (1 / 3)
-    return torch.einsum("ij,jhw->ihw", _OKLAB, cones)
-
-
-def from_oklab(colours: Tensor) -> Tensor:
-    """The inverse of `to_oklab`; colours that sRGB cannot show are cut to [0, 1]."""
-    cones = torch.einsum("ij,jhw->ihw", torch.linalg.inv(_OKLAB), colours) ** 3
-    linear = torch.einsum("ij,jhw->ihw", torch.linalg.inv(_CONES), cones).clamp(0, 1)
-    curved = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= 0.0031308, 12.92 * linear, curved).clamp(0, 1)
 
 
 def motion(before: Points, after: Points, size: int) -> Tensor:
     """How an edit moves a face, smoothly, from where the mesh's points are before and after it.
 
     Args:
-        before, after: [P, 2 or more] of the same points, as parts of the square.
-        size: of the result.
+        before, after: [P, 2 or more] of the same points, in pixels of two drawings.
+        size: of the drawings, and of the result.
 
     Returns:
         [2, size, size]: what is drawn at a place after the edit was that far (x, y), in parts of
         the square, to the left and above before it. It fades out away from the points.
     """
-    found = torch.from_numpy(np.array(before[:, :2], np.float32))
-    goal = torch.from_numpy(np.array(after[:, :2], np.float32))
+    found = torch.from_numpy(before[:, :2] / np.float32(size))
+    goal = torch.from_numpy(after[:, :2] / np.float32(size))
     small = 96
     middle = (torch.arange(small) + 0.5) / small
     grid = torch.stack(torch.meshgrid(middle, middle, indexing="xy"), dim=-1).view(-1, 2)
     missing, field = goal - found, torch.zeros(small * small, 2)
+    length = missing.norm(dim=1, keepdim=True)
+    missing = missing * (1 - _STILL / length.clamp_min(_STILL))
     for reach in _REACH:
         # Nadaraya and Watson's weighted mean, of what is left, at the grid and at the points.
         at_grid, at_points = (
@@ -136,10 +118,7 @@ def composite(
     if new is not None:
         share = alignment.inverse(new[None], size).clamp(0, 1)
         edited = edited.lerp(alignment.inverse(to_oklab(after), size), share)
-    mixed = to_oklab(photograph).lerp(edited, weight) if flow is None else edited
-    shown = from_oklab(mixed)
-    if flow is not None:
-        shown = photograph.lerp(shown, weight)
+    shown = photograph.lerp(from_oklab(edited), weight)
     values = (shown * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).numpy()
     result = pixels.copy()
     result[rows, columns] = np.where((weight > 0).numpy()[..., None], values, pixels[rows, columns])
@@ -152,3 +131,31 @@ def _moved_in_picture(photograph: Tensor, flow: Tensor, alignment: Alignment) ->
     height, width = photograph.shape[1:]
     in_pixels = torch.einsum("ij,jhw->ihw", turn, flow)
     return moved(photograph, in_pixels / torch.tensor([width, height])[:, None, None])
+
+
+def about(relevance: Tensor, regions: Tensor) -> Tensor:
+    """Where a prompt may change this photograph.
+
+    A map of where a look lies in faces as such says which regions it is about; where those are, the
+    photograph says itself. A look of the hair is all of the hair and nothing else; any other is
+    where the map says, and all of a region that the map covers. Background and clothes stay.
+
+    Args:
+        relevance: [h, w] in [0, 1], where a prompt changes faces (`RegionPrior.relevance`).
+        regions: [len(REGIONS), S, S], those of the photograph.
+
+    Returns:
+        [S, S] in [0, 1].
+    """
+    size = regions.shape[-2:]
+    where = F.interpolate(relevance[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    area = regions.sum(dim=(1, 2))
+    score = (regions * where).sum(dim=(1, 2)) / area.clamp_min(1)
+    score[area < _SMALLEST * regions[0].numel()] = 0
+    score[[REGIONS.index("background"), REGIONS.index("clothes")]] = 0
+    covered = ((score / score.max().clamp_min(1e-6) - _ASIDE) / (_ALL - _ASIDE)).clamp(0, 1)
+    hair, skin = score[REGIONS.index("hair")], score[REGIONS.index("skin")]
+    if hair == score.max() and skin < hair / 2:
+        return (regions[REGIONS.index("hair")] * covered[REGIONS.index("hair")]).clamp(0, 1)
+    share = torch.maximum(covered[:, None, None], where * (score > 0)[:, None, None])
+    return (regions * share).sum(dim=0).clamp(0, 1)

@@ -6,12 +6,14 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import replacing
 
 Pixels = NDArray[np.uint8]
 
@@ -229,3 +231,49 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         transform = ImageCms.buildTransform(lab, ImageCms.createProfile("sRGB"), "LAB", "RGB")
         return ImageCms.applyTransform(image, transform) or image.convert("RGB")
     return image.convert("RGB")
+
+
+def save_picture(pixels: Pixels, like: Picture, path: Path, said: str) -> Path:
+    """Write `pixels` [H, W, 3] as the file that they came from was: its format, compression, colour
+    profile, alpha and EXIF; whole or not at all.
+
+    Args:
+        pixels: of the size of `like`.
+        like: the picture that they are an edit of.
+        path: of the file; a format that cannot be written becomes PNG, and the suffix with it.
+        said: what was done, which goes into EXIF's ImageDescription (Software names the program).
+
+    Returns:
+        where it was written.
+
+    Raises:
+        StyleClipError: it cannot be written.
+    """
+    image = Image.fromarray(pixels)
+    if like.alpha is not None:
+        image.putalpha(Image.fromarray(like.alpha))
+    exif = Image.Exif()
+    if like.exif is not None:
+        exif.load(like.exif)
+    exif[ExifTags.Base.Software] = "StyleCLIP-RT"
+    # EXIF's text is ASCII; readers take UTF-8 all the same.
+    exif[ExifTags.Base.ImageDescription] = said
+    options: dict[str, Any] = {"exif": exif.tobytes(), "icc_profile": like.icc_profile}
+    kind = like.format if like.format in ("JPEG", "PNG", "WEBP", "TIFF") else "PNG"
+    if kind == "JPEG":
+        if like.jpeg is not None:
+            options |= {
+                "qtables": like.jpeg.tables,
+                "subsampling": like.jpeg.subsampling,
+                "progressive": like.jpeg.progressive,
+            }
+        image = image.convert("RGB")
+    elif kind == "WEBP":
+        options |= {"quality": 95, "exact": True}
+    elif kind == "PNG":
+        options |= {"compress_level": 3}
+    if kind != like.format:
+        path = path.with_suffix(".png")
+    with replacing(path) as temporary:
+        image.save(temporary, kind, **options)
+    return path

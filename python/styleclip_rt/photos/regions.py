@@ -16,6 +16,7 @@ from styleclip_rt.photos.alignment import Alignment
 from styleclip_rt.photos.faces import Face
 from styleclip_rt.photos.mesh import LEFT_SIDE, RIGHT_SIDE
 from styleclip_rt.photos.networks import PersonSegmenter, person_segmenter
+from styleclip_rt.photos.oklab import to_oklab
 from styleclip_rt.photos.picture import Picture, Pixels
 
 REGIONS = ("background", "hair", "skin", "brows", "eyes", "lips", "mouth", "clothes")
@@ -56,9 +57,7 @@ _BROW_TOPS, _NOSE_TIP, _CHIN = (105, 334), 4, 152
 _SLACK = (2e-4, 4e-4, 1e-3)
 
 
-def find_regions(
-    picture: Picture | Pixels, face: Face, alignment: Alignment, size: int
-) -> Tensor:
+def find_regions(picture: Picture | Pixels, face: Face, alignment: Alignment, size: int) -> Tensor:
     """Soft masks [len(REGIONS), size, size] in [0, 1] of the aligned face."""
     image = alignment.crop(picture, _SIZE)
     points = alignment.to_square(face.points[:, :2])
@@ -244,7 +243,8 @@ def _separation(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> 
     white = torch.linalg.solve_triangular(
         torch.linalg.cholesky(covariance), (mean - other_mean)[:, None], upper=False
     )
-    return white.square().sum().sqrt()
+    distance: Tensor = white.square().sum().sqrt()
+    return distance
 
 
 def _connected(mask: Tensor, seed: Tensor) -> Tensor:
@@ -257,7 +257,8 @@ def _connected(mask: Tensor, seed: Tensor) -> Tensor:
     # over the neck only.
     ratio = F.max_pool2d(reached, 3, 1, 1) / coarse.clamp(min=1e-3)
     gate = torch.sigmoid((ratio - 0.6) * 12)
-    return mask * F.interpolate(gate, mask.shape, mode="bilinear")[0, 0]
+    reachable: Tensor = F.interpolate(gate, mask.shape, mode="bilinear")[0, 0]
+    return mask * reachable
 
 
 def _blur(x: Tensor, sigma: float) -> Tensor:
@@ -270,29 +271,3 @@ def _blur(x: Tensor, sigma: float) -> Tensor:
     matrix = torch.zeros(size, size)
     matrix.scatter_add_(1, columns, (kernel / kernel.sum()).expand(size, -1))
     return matrix @ x @ matrix.T
-
-
-def to_oklab(rgb: Tensor) -> Tensor:
-    """sRGB [3, H, W] in [0, 1] to OKLab: L in [0, 1], a and b about [-0.4, 0.4].
-
-    Björn Ottosson, "A perceptual color space for image processing", 2020.
-    """
-    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp(min=0) + 0.055) / 1.055) ** 2.4)
-    cone = torch.einsum("ij,jhw->ihw", _RGB_TO_CONE, linear)
-    return torch.einsum("ij,jhw->ihw", _CONE_TO_LAB, cone.clamp(min=0) ** (1 / 3))
-
-
-_RGB_TO_CONE = torch.tensor(
-    [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-)
-_CONE_TO_LAB = torch.tensor(
-    [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-)
