@@ -328,8 +328,8 @@ def _finish(folder: Path) -> None:
     try:
         journal = json.loads((work / _JOURNAL).read_text(encoding="utf-8"))
         last = _inside(journal["last"])
-        gone = [_inside(name) for name in journal["gone"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        gone = [_inside(name) for name in list(journal["gone"])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # All is in place, and only the removal was cut short; or it is none of ours.
         _discard(work)
         return
@@ -351,8 +351,8 @@ def _finish(folder: Path) -> None:
 
 
 def _inside(name: str) -> Path:
-    path = Path(name)
-    if path.is_absolute() or ".." in path.parts:
+    path = Path(os.fsdecode(os.fsencode(name)))
+    if "\0" in name or path.is_absolute() or ".." in path.parts:
         raise ValueError(f"{name!r} leads out of its folder")
     return path
 

@@ -86,7 +86,7 @@ def run(command: click.Command) -> None:
 
 @contextmanager
 def _signals(interrupted: threading.Event) -> Iterator[None]:
-    """Inside, SIGTERM does whatever Ctrl-C would do at that moment."""
+    """Inside, SIGTERM does whatever Ctrl-C would do at that moment, and neither is lost."""
 
     def interrupt(*_: object) -> None:
         interrupted.set()
@@ -96,16 +96,30 @@ def _signals(interrupted: threading.Event) -> Iterator[None]:
         handler = signal.getsignal(signal.SIGINT)
         (handler if callable(handler) else interrupt)(number, frame)
 
+    def swallowed(what: "sys.UnraisableHookArgs") -> None:
+        # Python drops what is raised while it clears up objects; so interrupt once more.
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            later.append(threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGTERM)))
+            later[-1].start()
+        else:
+            hook(what)
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    main, later = threading.get_ident(), list[threading.Timer]()
+    hook = sys.unraisablehook
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if before[signal.SIGINT] is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     if before[signal.SIGTERM] is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, terminate)
+    sys.unraisablehook = swallowed
     try:
         yield
     finally:
+        for timer in later:
+            timer.cancel()
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -6,8 +6,8 @@ every row, so storing it would only multiply the size by the number of rows.
 """
 
 import json
-import math
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,7 +70,8 @@ class Index:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise ValueError(f"{name} must be a whole number from {least} to {most}")
-        if type(self.truncation_psi) not in (int, float) or not math.isfinite(self.truncation_psi):
+        psi = self.truncation_psi
+        if type(psi) not in (int, float) or not abs(psi) <= sys.float_info.max:
             raise ValueError("truncation_psi must be a finite number")
 
     def seeds(self, split: str, rows: Sequence[int]) -> list[int]:
