@@ -36,13 +36,7 @@ def tensor(pushed: bytes, size: int, stride: int = 1) -> bytes:
     numbers = (
         b"\x8a\x08" + size.to_bytes(8, "little") + b"\x85\x8a\x08" + stride.to_bytes(8, "little")
     )
-    return (
-        b"ctorch._utils\n_rebuild_tensor_v2\n("
-        + pushed
-        + b"K\x00"
-        + numbers
-        + b"\x85\x89N tR".replace(b" ", b"")
-    )
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + pushed + b"K\x00" + numbers + b"\x85\x89NtR"
 
 
 def memo(size: int) -> bytes:
@@ -129,16 +123,16 @@ def native(architecture: str, **config: object) -> bytes:
 
 
 def many_tensors() -> bytes:
-    """A safetensors header of a million empty tensors."""
+    """A safetensors header of a hundred thousand empty tensors."""
     entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
-    return safetensors({str(i): entry for i in range(700_000)})
+    return safetensors({str(i): entry for i in range(100_000)})
 
 
 def many_members() -> bytes:
-    """A zip archive that lists one member a million times."""
+    """A zip archive that lists one member hundreds of thousands of times."""
     local = b"PK\x03\x04" + bytes(22) + struct.pack("<HH", 1, 0) + b"a"
     central = b"PK\x01\x02" + bytes(24) + struct.pack("<HHHHHLL", 4, 0, 0, 0, 0, 0, 0)
-    entries = b"".join(central + b"%04x" % (i & 0xFFFF) for i in range(600_000))
+    entries = b"".join(central + b"%04x" % (i & 0xFFFF) for i in range(400_000))
     end = b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 0xFFFF, 0xFFFF, len(entries), len(local), 0)
     return local + entries + end
 
@@ -146,11 +140,11 @@ def many_members() -> bytes:
 def deflated() -> bytes:
     """A PyTorch archive whose storage is compressed to a thousandth."""
     buffer = io.BytesIO()
-    pickled = b"\x80\x02}X\x01\x00\x00\x00w" + tensor(storage("0", 256 * MEGA), 256 * MEGA) + b"s."
+    pickled = b"\x80\x02}X\x01\x00\x00\x00w" + tensor(storage("0", 16 * MEGA), 16 * MEGA) + b"s."
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a/data.pkl", pickled)
         with file.open("a/data/0", "w", force_zip64=True) as member:
-            for _ in range(1024):
+            for _ in range(64):
                 member.write(bytes(MEGA))
     return buffer.getvalue()
 
@@ -174,9 +168,9 @@ FILES: dict[str, Callable[[], bytes]] = {
     "claimed storage": lambda: zipped(
         b"\x80\x02}X\x01\x00\x00\x00w" + tensor(storage("0", 2**40), 1) + b"s.", a__data__0=bytes(4)
     ),
-    "lists in lists": lambda: b"\x80\x02" + b"]" * (30 * MEGA) + b".",
-    "dicts in a list": lambda: b"\x80\x04](" + b"}\x94" * (15 * MEGA) + b"e.",
-    "sets in a list": lambda: b"\x80\x04](" + b"\x8f\x94" * (15 * MEGA) + b"e.",
+    "lists in lists": lambda: b"\x80\x02" + b"]" * (3 * MEGA) + b".",
+    "dicts in a list": lambda: b"\x80\x04](" + b"}\x94" * MEGA + b"e.",
+    "sets in a list": lambda: b"\x80\x04](" + b"\x8f\x94" * MEGA + b"e.",
     "tuples in tuples": lambda: b"\x80\x02)" + b"\x85" * MEGA + b"}q\x000" + b"h\x00NNs.",
     "a key of tuples": lambda: b"\x80\x02})" + b"\x85" * 300_000 + b"Ns.",
     "doubled lists": doubled_lists,
@@ -194,18 +188,28 @@ FILES: dict[str, Callable[[], bytes]] = {
     "many moves": lambda: native("prompt_mapper", n_latent=4, rows=[0], prompts=["a"], rank=2**40),
     "many groups": lambda: native("levels_mapper", group_sizes=[2**40, 0, 0]),
     "many tensors": many_tensors,
-    "a long header": lambda: struct.pack("<Q", 90 * MEGA) + b"{" + b" " * (90 * MEGA),
+    "a long header": lambda: struct.pack("<Q", 9 * MEGA) + b"{" + b" " * (9 * MEGA),
     "a deep header": lambda: struct.pack("<Q", MEGA) + b'{"a":' * (MEGA // 5) + b" " * 10,
     "many members": many_members,
     "deflated": deflated,
 }
 
 
-def openvino(folder: Path) -> Iterator[Path]:
-    """Folders with graphs that are large, or whose constants overlap."""
+def hostile_files(folder: Path) -> Iterator[Path]:
+    """Write each of them, give its path, and remove it."""
+    for name, make in FILES.items():
+        path = folder / name
+        path.write_bytes(make())
+        yield path
+        path.unlink()
+    yield from _graphs(folder)
+
+
+def _graphs(folder: Path) -> Iterator[Path]:
+    """Folders with graphs that take more than they say."""
     for name, xml in {
-        "elements": "<net><layers>" + "<a/>" * (8 * MEGA) + "</layers><edges/></net>",
-        "deep": "<net><layers>" + "<a>" * MEGA,
+        "elements": "<net><layers>" + "<a/>" * (MEGA // 5) + "</layers><edges/></net>",
+        "deep": "<net><layers>" + "<a>" * (MEGA // 4),
         "entities": "",
     }.items():
         path = folder / name
@@ -215,9 +219,8 @@ def openvino(folder: Path) -> Iterator[Path]:
             lines = '<!ENTITY a0 "' + "x" * 1000 + '">'
             for i in range(1, 12):
                 lines += f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">'
-            text = f'<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE n [{lines}]><net>&a11;</net>'.encode(
-                "utf-16"
-            )
+            head = f'<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE n [{lines}]>'
+            text = f"{head}<net>&a11;</net>".encode("utf-16")
         for network in ("MappingNetwork", "SynthesisNetwork"):
             (path / f"{network}.xml").write_bytes(text)
             (path / f"{network}.bin").write_bytes(bytes(16))

@@ -18,7 +18,7 @@ from styleclip_rt.errors import CheckpointError
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN, MobileStyleGANConfig
 
 MEAN_LATENT_SAMPLES = 16384
-_LARGEST_XML, _MOST_DIMS = 4 << 20, 8
+_LARGEST_XML, _MOST_DIMS = 1 << 20, 8
 _DTYPES = {"f32": np.float32, "f16": np.float16, "i64": np.int64, "i32": np.int32}
 
 

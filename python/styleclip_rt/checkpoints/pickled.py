@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 Make = Callable[..., object]
 
-_STEPS, _BYTES_A_STEP = 400_000, 100
+_STEPS, _BYTES_A_STEP = 250_000, 100
 """A pickle may have that many opcodes, and one more for each so many bytes of its file."""
 
 # Text of Python 2 among them, which held the bytes of its arrays, comes as latin-1.
