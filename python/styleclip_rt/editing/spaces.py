@@ -125,10 +125,11 @@ class Space:
 
     def zero(self) -> Tensor:
         """The offset that changes nothing: [N, ...], to be optimised."""
+        # Not by len(), which would fix the batch of an exported graph.
         if self.name == "s":
             count = sum(self._styles[i].shape[1] for i in self._moving)
-            return self._styles[0].new_zeros(len(self._styles[0]), count)
-        n, dim = len(self._w_plus), self.generator.latent_dim
+            return self._styles[0].new_zeros(self._styles[0].shape[0], count)
+        n, dim = self._w_plus.shape[0], self.generator.latent_dim
         if self.name in ("z", "w"):
             return self._w_plus.new_zeros(n, dim)
         shared = 0 if self.whitening is None else 1
