@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 #include "python/ops.h"
+#include "python/parallel.h"
 
 namespace py = pybind11;
 
@@ -45,5 +46,7 @@ PYBIND11_MODULE(_native, module) {
   module.def("build_info", &build_info, "How the compiled part was built.");
   module.def("cpu_features", &cpu_features,
              "Instruction sets that the kernels can use, each with whether this processor has it.");
+  const py::object given = py::module_::import("styleclip_rt.threads").attr("given")();
+  styleclip::python::given_threads = given.attr("number").cast<std::int64_t>();
   for (const auto add : styleclip::python::all_ops()) add(module);
 }

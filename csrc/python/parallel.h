@@ -5,26 +5,20 @@
 #include <cstdint>
 #include <cstdlib>
 #include <future>
-#include <string>
-#include <thread>
 #include <vector>
-#ifdef __linux__
-#include <sched.h>
-#endif
 
 namespace styleclip::python {
 
-// OMP_NUM_THREADS, or the CPUs given to the process.
+// The threads to take where OMP_NUM_THREADS says nothing. module.cpp asks styleclip_rt.threads,
+// which knows the process's CPUs and the container's quota of their time.
+inline std::int64_t given_threads = 1;
+
 inline std::int64_t threads() {
   if (const char* chosen = std::getenv("OMP_NUM_THREADS")) {
     const std::int64_t count = std::atoll(chosen);
     if (count > 0) return count;
   }
-#ifdef __linux__
-  cpu_set_t mine;
-  if (sched_getaffinity(0, sizeof mine, &mine) == 0) return CPU_COUNT(&mine);
-#endif
-  return std::max(1u, std::thread::hardware_concurrency());
+  return given_threads;
 }
 
 // run(begin, end) for parts of [0, count), at least `grain` long each; the last part is the

@@ -9,8 +9,8 @@ but that images of bfloat16 take all else in float32. Images are [N, C, H, W];
 of. What does not lie so, or does not fit, raises ValueError; another dtype or kind of object
 TypeError.
 
-The ops run on OMP_NUM_THREADS threads, or as many as the process has CPUs, and release Python's
-global lock. They have no gradient.
+The ops run on OMP_NUM_THREADS threads, or as many as `styleclip_rt.threads.given` found when this
+was imported, and release Python's global lock. They have no gradient.
 """
 
 from collections.abc import Sequence
