@@ -214,7 +214,7 @@ def still(bundle: Bundle, data: HairFaces) -> PromptMapper:
     with torch.no_grad():
         for parameter in mapper.parameters():
             parameter.zero_()
-        mapper.texts.copy_(bundle.clip.encode_text(tokenize(config.prompts)))
+        mapper.texts.copy_(bundle.clip.encode_text(tokenize([NEUTRAL_PROMPT])))
         mapper.face_mean.copy_(data.statistics.mean)
         mapper.face_axes.copy_(data.statistics.coordinates[: config.face_dim])
     return mapper
