@@ -9,6 +9,7 @@ from recipes import (
     face_id,
     look_directions,
     mappers,
+    photo_networks,
     probes,
     region_prior,
     training_faces,
@@ -37,6 +38,7 @@ for command in (
     hair_colours.recipe,
     hair_colours.fit,
     hair_colours.correct,
+    photo_networks.recipe,
     probes.recipe,
 ):
     recipes.add_command(command)

