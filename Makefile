@@ -13,6 +13,8 @@ INTERPRETED := README.md $(shell find python runtime export -type f -not -name '
 EDITABLE := $(if $(wildcard $(VENV)/.editable),--editable)
 SOURCES := $(COMPILED) $(if $(EDITABLE),,$(INTERPRETED))
 
+ROOMS := $(filter-out styleclip_rt.cli,$(patsubst python/styleclip_rt/%/__init__.py,styleclip_rt.%,$(wildcard python/styleclip_rt/*/__init__.py)))
+
 .PHONY: demo test develop lint docs benchmark build cuda-check clean
 .NOTPARALLEL:
 
@@ -35,9 +37,9 @@ lint: $(VENV)/.extras
 	$(VENV)/bin/mypy -p styleclip_rt -p recipes
 	find csrc examples/cpp -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
 
-# The API's pages from the docstrings: build/docs/index.html.
-docs: $(VENV)/.docs $(VENV)/.package
-	$(VENV)/bin/python -m docs.reference build/docs
+# The API from the docstrings: build/docs/index.html.
+docs: $(VENV)/.docs
+	PYTHONPATH=python $(VENV)/bin/pdoc --docformat google --output-directory build/docs $(ROOMS) styleclip_rt.settings styleclip_rt.errors
 
 # Nothing else should run beside it. Takes twenty-five minutes, and goes on where it was stopped.
 benchmark: $(VENV)/.bench $(VENV)/.package

@@ -117,13 +117,8 @@ class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         target = TARGETS[ext.name]
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
-        subprocess.run(
-            [
-                *(self._program("cmake"), "--build", self.build_temp),
-                *("--target", target, "--parallel", jobs),
-            ],
-            check=True,
-        )
+        build = [self._program("cmake"), "--build", self.build_temp]
+        subprocess.run([*build, "--target", target, "--parallel", jobs], check=True)
         (source,) = [
             path
             for path in Path(self.build_temp, "out").iterdir()

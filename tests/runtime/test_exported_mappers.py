@@ -168,15 +168,22 @@ def test_requirements_without_torch_are_enough(folder: Path, tmp_path: Path) -> 
     assert "torch" in hidden and "numpy" not in hidden
     script = (
         f"import sys; sys.modules.update(dict.fromkeys({hidden!r})); "
-        "from styleclip_rt.cli import cli; cli.main(sys.argv[1:], standalone_mode=False)"
+        "from styleclip_rt.cli import cli, run; run(cli)"
     )
+
+    def styleclip(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
     common = ["--engine=onnxruntime", "--seed=3", f"--exports={folder}"]
-    arguments = ["mapper", "apply", "hair", "--prompt=old", *common, f"--out={tmp_path}"]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True
-    )
+    done = styleclip("mapper", "apply", "hair", "--prompt=old", *common, f"--out={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "comparison.png").is_file()
+
+    assert "engine onnxruntime: yes" in styleclip("info").stdout
+    refused = styleclip("edit", "old", f"--out={tmp_path / 'edit'}")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: this needs torch") and refused.stderr.count("\n") == 1
 
 
 def closure(requirements: list[str]) -> set[str]:

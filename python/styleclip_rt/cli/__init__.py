@@ -77,6 +77,15 @@ def run(command: click.Command) -> None:
         except StyleClipError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(2)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            click.echo(
+                "error: this needs torch, which is not here: install it, or run exported files "
+                "with --engine onnxruntime.",
+                err=True,
+            )
+            sys.exit(2)
         except Exception:
             # A library may make another error of an interruption.
             if interrupted.is_set():

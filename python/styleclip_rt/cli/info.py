@@ -1,5 +1,7 @@
 """``styleclip info``."""
 
+import importlib.util
+
 import click
 
 from styleclip_rt import __version__
@@ -8,9 +10,21 @@ from styleclip_rt import __version__
 @click.command()
 def info() -> None:
     """Show versions, devices, threads and precision, and which kernels and engines are here."""
+    from styleclip_rt import engines
+
+    if importlib.util.find_spec("torch") is None:
+        click.echo(f"styleclip-rt {__version__}, without torch")
+    else:
+        _say_what_torch_has()
+    for name in engines.KINDS:
+        missing = engines.why_missing(name)
+        click.echo(f"engine {name}: {f'no ({missing})' if missing else 'yes'}")
+
+
+def _say_what_torch_has() -> None:
     import torch
 
-    from styleclip_rt import engines, threads
+    from styleclip_rt import threads
     from styleclip_rt.devices import automatic_precision, choose_device, instruction_set
     from styleclip_rt.ops import _library
 
@@ -27,6 +41,3 @@ def info() -> None:
     click.echo(f"CUDA device: {cuda}")
     precision = automatic_precision(device)
     click.echo(f"precision auto: {precision.name} ({precision.why})")
-    for name in engines.KINDS:
-        missing = engines.why_missing(name)
-        click.echo(f"engine {name}: {f'no ({missing})' if missing else 'yes'}")
