@@ -196,8 +196,10 @@ def open_photograph(
 def _read(networks: TorchNetworks, folder: Path) -> Photograph:
     try:
         known = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        path = folder / Path(known["photograph"]).name
-        whole = known["format"] == FORMAT and sha256_of(path) == known["sha256"]
+        name = Path(known["photograph"])
+        path = folder / name.name
+        whole = known["format"] == FORMAT and name.name == known["photograph"]
+        whole = whole and sha256_of(path) == known["sha256"]
         points = np.load(folder / _POINTS, allow_pickle=False)
         face = Face(np.asarray(points, np.float32), float(known["score"]))
         whole = whole and face.points.shape == (478, 3) and np.isfinite(face.points).all()

@@ -53,6 +53,7 @@ def edit(
     from styleclip_rt.runtime.results import folder_names
 
     check_writable(out)
+    faces.check_out(out)
     editor = Editor.from_bundle(bundle_name, device, precision, engine, exports)
     prompts = tuple(dict.fromkeys(prompts))
     _say_what_is_read(editor, prompts, anyway)

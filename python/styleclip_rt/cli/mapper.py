@@ -210,6 +210,7 @@ def apply(
         if given and len(given) != len(mappers):
             raise StyleClipError(f"give {what} once for each of the {len(mappers)} mappers.")
     check_writable(out)
+    faces.check_out(out)
     runtime = MapperRuntime.from_bundle(mappers, bundle_name, device, engine, exports)
     moves = [
         Move(name, prompts[i] if prompts else "", strengths[i] if strengths else 1.0)

@@ -95,6 +95,14 @@ class Faces(NamedTuple):
         if self.image is None and (self.which is not None or self.quality is not None):
             raise StyleClipError("--face and --quality go with --image: name a photograph.")
 
+    def check_out(self, out: Path) -> None:
+        """Raises StyleClipError if the photograph lies where its edit would."""
+        image = self.image
+        if image is not None and image.stem == "edited" and image.parent.resolve() == out.resolve():
+            raise StyleClipError(
+                f"the edit of {image} would overwrite it: choose another folder with --out."
+            )
+
     def read(self, latents: "Latents", truncation_psi: float) -> "list[Start]":
         """Where edits of them start.
 
@@ -122,7 +130,8 @@ class Faces(NamedTuple):
         from styleclip_rt.runtime.photographs import open_photograph
 
         assert self.image is not None
-        bar = tqdm(desc="inverting", unit="step")
+        # A folder holds what was inverted before.
+        bar = tqdm(desc="inverting", unit="step", disable=self.image.is_dir())
 
         def on_step(step: int, steps: int, near: "Step") -> None:
             if step == 0:

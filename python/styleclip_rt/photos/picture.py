@@ -24,6 +24,9 @@ MIN_SIDE = 48
 
 # Files of cameras that hold further pictures (previews, depth) behind the first.
 _STILLS = ("MPO", "HEIF", "TIFF")
+# TIFF keeps how its pixels lie among what EXIF says.
+_STRUCTURE = {*range(254, 267), 273, *range(277, 285), 292, 293, 317}
+_STRUCTURE |= {*range(320, 348), *range(512, 533)}
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -160,7 +163,8 @@ def _convert(image: Image.Image) -> Picture:
     profile, file_format = image.info.get("icc_profile"), image.format or ""
     exif = image.getexif()
     upright = ImageOps.exif_transpose(image)
-    exif.pop(ExifTags.Base.Orientation, None)
+    for tag in [ExifTags.Base.Orientation, *(tag for tag in exif if tag in _STRUCTURE)]:
+        exif.pop(tag, None)
     rgb, alpha, profile = _to_rgb(upright, profile)
     return Picture(
         pixels=np.array(rgb),
