@@ -55,62 +55,84 @@ _BROW_TOPS, _NOSE_TIP, _CHIN = (105, 334), 4, 152
 
 # Least variance of a class's colours: clothes may be anything, so they explain little for certain.
 _SLACK = (2e-4, 4e-4, 1e-3)
+_GAP = 9  # pixels of 256 between strands of hair
+_TEXTURE = 4.0  # a step of lightness from pixel to pixel, against one of colour
 
 
 def find_regions(picture: Picture | Pixels, face: Face, alignment: Alignment, size: int) -> Tensor:
-    """Soft masks [len(REGIONS), size, size] in [0, 1] of the aligned face."""
+    """Soft masks [len(REGIONS), size, size] in [0, 1] of an aligned face; they add up to 1."""
     image = alignment.crop(picture, _SIZE)
     points = alignment.to_square(face.points[:, :2])
-    masks = regions_of(image, points, person_in(picture, alignment))
-    if size == _SIZE:
-        return masks
-    guide = alignment.crop(picture, size)
-    masks = F.interpolate(masks[None], (size, size), mode="bilinear", antialias=size < _SIZE)[0]
-    del guide
-    return masks
+    coarse = _classes(image, points, person_in(picture, alignment))
+    guide = image if size == _SIZE else alignment.crop(picture, size)
+    background, hair, skin, clothes = _follow_edges(coarse, image, guide)
+    _, lips, mouth, eyes, brows, _ = _polygons(points, size)
+    lips = (lips - mouth).clamp(0, 1)
+    # A fringe hangs over brows.
+    brows = brows * (1 - hair)
+    rest = 1 - torch.stack([lips, mouth, eyes, brows]).sum(0).clamp(0, 1)
+    stack = [background * rest, hair * rest, skin * rest, brows, eyes, lips, mouth, clothes * rest]
+    masks = torch.stack(stack)
+    return masks / masks.sum(0).clamp(min=1e-6)
 
 
 def person_in(picture: Picture | Pixels, alignment: Alignment) -> Tensor:
-    """Probability of a person [_SIZE, _SIZE] in the aligned square.
+    """Probability of a person [256, 256] in the aligned square.
 
-    The network is shown the square itself, and one twice as wide, in which it sees shoulders.
+    The network is shown the square and what is around it, narrow and wide; the median is taken,
+    because each view alone fails somewhere.
     """
     side = PersonSegmenter.SIZE
-    wide = Alignment(alignment.centre, (2 * alignment.right[0], 2 * alignment.right[1]))
-    views = torch.stack([view.crop(picture, side) for view in (alignment, wide)])
+    views, insides = [], []
+    for wider in (1.0, 1.4, 2.0):
+        right = (wider * alignment.right[0], wider * alignment.right[1])
+        view = Alignment(alignment.centre, right)
+        views.append(view.crop(picture, side))
+        insides.append(round(side / wider))
     with torch.inference_mode():
-        near, far = torch.sigmoid(person_segmenter()(views))
-    middle = far[None, None, side // 4 : -side // 4, side // 4 : -side // 4]
-    far = F.interpolate(middle, (side, side), mode="bilinear", align_corners=False)[0, 0]
-    return torch.maximum(near, far)
+        persons = torch.sigmoid(person_segmenter()(torch.stack(views)))
+    seen = []
+    for person, inside in zip(persons, insides, strict=True):
+        edge = (side - inside) // 2
+        middle = person[None, None, edge : edge + inside, edge : edge + inside]
+        seen.append(F.interpolate(middle, (_SIZE, _SIZE), mode="bilinear")[0, 0])
+    return torch.stack(seen).median(0).values
 
 
-def regions_of(image: Tensor, points: NDArray[np.floating], person: Tensor) -> Tensor:
-    """Soft masks of an aligned face.
-
-    Args:
-        image: [3, S, S], RGB in [0, 1].
-        points: [478, 2], the mesh in the square, (0, 0) to (1, 1).
-        person: [S, S], probability of a person.
-
-    Returns:
-        [len(REGIONS), S, S] in [0, 1].
-    """
-    size = image.shape[-1]
-    face, lips, mouth, eyes, brows, lids = _polygons(points, size)
-    lips = (lips - mouth).clamp(0, 1)
-    features = torch.stack([lips, mouth, eyes, brows]).amax(0)
-    dark = F.max_pool2d(torch.maximum(features, lids)[None, None], 5, 1, 2)[0, 0]
+def _classes(image: Tensor, points: NDArray[np.floating], person: Tensor) -> Tensor:
+    """Background, hair, skin and clothes [4, S, S] as if the face had no eyes, brows and lips."""
+    face, lips, _, eyes, brows, lids = _polygons(points, image.shape[-1])
+    features = torch.stack([lips, eyes, brows, lids]).amax(0)
+    dark = F.max_pool2d(features[None, None], 5, 1, 2)[0, 0]
     hair, skin = _hair_and_skin(image, points, person, face, dark)
-    # A fringe hangs over brows, and hair over the face.
-    brows = brows * (1 - hair)
-    person = torch.maximum(person, (face > 0.5).float())
-    rest = 1 - torch.stack([lips, mouth, eyes, brows]).sum(0).clamp(0, 1)
-    hair, skin = hair * rest, (skin * (1 - hair)).clamp(0, 1) * rest
-    clothes = (person - hair - skin).clamp(0, 1) * rest
-    background = (1 - person) * rest
-    stack = torch.stack([background, hair, skin, brows, eyes, lips, mouth, clothes])
-    return stack / stack.sum(0).clamp(min=1e-6)
+    skin = (skin * (1 - hair)).clamp(0, 1)
+    person = torch.maximum(person, face)
+    classes = torch.stack([1 - person, hair, skin, (person - hair - skin).clamp(0, 1)])
+    return classes / classes.sum(0).clamp(min=1e-6)
+
+
+def _follow_edges(masks: Tensor, image: Tensor, guide: Tensor) -> Tensor:
+    """Masks [K, S, S] of `image` at the size of `guide`, their edges on the guide's.
+
+    He and Sun 2015, "Fast guided filter" (arXiv:1505.00996).
+    """
+    radius, slack = _SIZE // 64, 1e-4
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x[None], 2 * radius + 1, 1, radius, count_include_pad=False)[0]
+
+    grey = image.mean(0, keepdim=True)
+    mean_grey, mean_masks = mean(grey), mean(masks)
+    slope = mean(grey * masks) - mean_grey * mean_masks
+    slope = slope / (mean(grey * grey) - mean_grey.square() + slack)
+    level = mean_masks - slope * mean_grey
+    size = guide.shape[-2:]
+    slope, level = (
+        F.interpolate(mean(x)[None], size, mode="bilinear", antialias=size[0] < _SIZE)[0]
+        for x in (slope, level)
+    )
+    found = (slope * guide.mean(0) + level).clamp(0, 1)
+    return found / found.sum(0).clamp(min=1e-6)
 
 
 def _polygons(points: NDArray[np.floating], size: int) -> Tensor:
@@ -132,7 +154,14 @@ def _hair_and_skin(
 ) -> tuple[Tensor, Tensor]:
     """Hair, and bare skin with forehead, ears and neck; [S, S] each."""
     size = image.shape[-1]
-    lab = _blur(to_oklab(image), size / 256)
+    oklab = to_oklab(image)
+    # Hair of the skin's colour is told by its strands.
+    steps = (
+        F.pad(oklab[:1].diff(dim=1), (0, 0, 0, 1)).square()
+        + F.pad(oklab[:1].diff(dim=2), (0, 1)).square()
+    )
+    texture = (_blur(steps, size / 64) + 1e-6).sqrt() * _TEXTURE
+    lab = torch.cat([_blur(oklab, size / 256), texture])
     u, v = _face_coordinates(points, size)
     above = torch.sigmoid(-v * 12)
     below = torch.sigmoid((v - 1) * 8)
@@ -148,7 +177,7 @@ def _hair_and_skin(
     ears = beside * torch.sigmoid((0.68 + 0.7 * float(turn) - u.abs()) * 25)
     outside = 1 - face
     fringe = (above - scalp) * torch.sigmoid((-v - 0.1) * 25)
-    hair = scalp * 0.96 + fringe * 0.12
+    hair = scalp * 0.96 + fringe * 0.25
     hair = hair + outside * (beside * 0.55 + below * (0.33 - 0.31 * under_chin))
     hair = hair + face * beside * edge * 0.08
     throat = under_chin * torch.sigmoid((1.6 - v) * 8)
@@ -185,6 +214,10 @@ def _hair_and_skin(
     # On a bald head the hair's Gaussian holds skin.
     haired = torch.sigmoid((_separation(*gaussians[:2]) - 0.75) * 12)
     hair = _connected(posterior[0] * haired * person, scalp * person)
+    # Strands in the light have another colour than the rest; gaps between hair are hair.
+    grown = F.max_pool2d(hair[None, None], _GAP, 1, _GAP // 2)
+    closed = -F.max_pool2d(-grown, _GAP, 1, _GAP // 2)[0, 0]
+    hair = torch.maximum(hair, closed * above * person)
     # Brows and lids are as dark as hair, and hair only where a fringe hangs over all around them.
     free = 1 - features
     around = _blur(hair * free, size / 20) / _blur(free, size / 20).clamp(min=1e-3)
@@ -215,12 +248,12 @@ def _face_coordinates(points: NDArray[np.floating], size: int) -> tuple[Tensor, 
 
 
 def _gaussian(lab: Tensor, weight: Tensor, slack: float) -> tuple[Tensor, Tensor]:
-    """Mean [3] and Cholesky factor [3, 3] of the colours [3, H, W] weighted by `weight` [H, W]."""
+    """Mean [4] and Cholesky factor [4, 4] of the colours [4, H, W] weighted by `weight` [H, W]."""
     x, w = lab.flatten(1), weight.flatten() + 1e-8
     w = w / w.sum()
     mean = x @ w
     centred = x - mean[:, None]
-    covariance = (centred * w) @ centred.T + torch.eye(3) * slack
+    covariance = (centred * w) @ centred.T + torch.eye(len(x)) * slack
     return mean, torch.linalg.cholesky(covariance)
 
 
@@ -257,8 +290,7 @@ def _connected(mask: Tensor, seed: Tensor) -> Tensor:
     # over the neck only.
     ratio = F.max_pool2d(reached, 3, 1, 1) / coarse.clamp(min=1e-3)
     gate = torch.sigmoid((ratio - 0.6) * 12)
-    reachable: Tensor = F.interpolate(gate, mask.shape, mode="bilinear")[0, 0]
-    return mask * reachable
+    return mask * F.interpolate(gate, mask.shape, mode="bilinear")[0, 0]
 
 
 def _blur(x: Tensor, sigma: float) -> Tensor:
