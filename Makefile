@@ -34,7 +34,7 @@ develop: $(VENV)/.extras
 lint: $(VENV)/.extras
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy -p styleclip_rt -p recipes
+	$(VENV)/bin/mypy -p styleclip_rt -p recipes -p benchmarks
 	find csrc examples/cpp -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' | xargs $(VENV)/bin/clang-format --dry-run -Werror
 
 # The API from the docstrings: build/docs/index.html.

@@ -244,19 +244,17 @@ def editing_step(size: int) -> Case:
     """Generator, ViT-B/32, IR-SE50 and Adam, as `EditSettings` has StyleCLIP's loop."""
 
     def prepare(how: str, precision: str) -> Run:
-        model, clip, identity = (
-            networks.stylegan2(size),
-            networks.clip_vit_b32(),
-            networks.ir_se50(),
-        )
+        model, clip = networks.stylegan2(size), networks.clip_vit_b32()
+        arcface = networks.ir_se50()
         start, tokens = networks.latents(model, 1), tokenize([PROMPT, NEUTRAL])
         settings = EditSettings()
         if how == "textbook":
             textbook = TextbookStyleGAN2(model)
             step = TextbookStep(
-                textbook, clip, identity, tokens[:1], start, settings.l2, settings.id
+                textbook, clip, arcface, tokens[:1], start, settings.l2, settings.id
             )
             return stock(step.step)
+        identity: Identity = arcface
         if (how, precision) == ("stock", "bf16"):
             clip, identity = _cast_judges(clip, identity)
         edit = Edit(model, clip, identity, settings, start, tokens, precision)
@@ -275,6 +273,7 @@ def bundle_step() -> Case:
         settings = bundle.settings
         start, tokens = networks.latents(bundle.generator, 1), tokenize([PROMPT, NEUTRAL])
         clip, identity = bundle.clip, bundle.identity
+        assert identity is not None
         if (how, precision) == ("stock", "bf16"):
             clip, identity = _cast_judges(clip, identity)
         edit = Edit(bundle.generator, clip, identity, settings, start, tokens, precision)
@@ -344,7 +343,10 @@ def op(
             if how == "stock":
                 module = copy.deepcopy(module).to(dtype)
                 return stock(timed(lambda x: layer(module, x, dtype), x))
-            run = functools.partial(layer, module, dtype=torch.float32)
+
+            def run(x: Tensor) -> Tensor:
+                return layer(module, x, torch.float32)
+
             return timed(autocast(run) if precision == "bf16" else run, x)
         return timed(function, x) if how == "ours" else stock(timed(function, x))
 
@@ -364,15 +366,18 @@ def op_cases() -> list[Case]:
 
     def styled(index: int) -> tuple[Callable[[], nn.Module], Layer]:
         def layer(conv: StyledConv, x: Tensor, dtype: torch.dtype) -> Tensor:
-            return conv(x, style(x.shape[1], dtype), conv.noise)[0]
+            out: Tensor = conv(x, style(x.shape[1], dtype), conv.noise)[0]
+            return out
 
         return lambda: networks.stylegan2(1024).convs[index], layer
 
     def separable(conv: SeparableConv, x: Tensor, dtype: torch.dtype) -> Tensor:
-        return conv(x, style(x.shape[1], dtype))
+        out: Tensor = conv(x, style(x.shape[1], dtype))
+        return out
 
     def separable_up(conv: SeparableConv, x: Tensor, dtype: torch.dtype) -> Tensor:
-        return conv(x, style(x.shape[1] // 4, dtype), style(x.shape[1], dtype))
+        out: Tensor = conv(x, style(x.shape[1] // 4, dtype), style(x.shape[1], dtype))
+        return out
 
     def last_block() -> Any:
         return networks.mobile_stylegan().blocks[-1]

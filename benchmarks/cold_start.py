@@ -5,6 +5,7 @@ ONNX Runtime in turn, and asks for an edit until one comes back; and likewise a 
 `MapperRuntime` itself. The files have been read before, so the disk is no part of it.
 """
 
+import functools
 import io
 import json
 import os
@@ -85,8 +86,8 @@ class Service:
         command += ["--draft"] if self.draft else []
         name = Path(self.mapper).stem if engine == "torch" else self.mapper
         url = f"http://127.0.0.1:{port}/edit?mapper={name}&seed=7"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        server = subprocess.Popen([*command, "--port", str(port)], **quiet)
+        quiet = subprocess.DEVNULL
+        server = subprocess.Popen([*command, "--port", str(port)], stdout=quiet, stderr=quiet)
         end = time.perf_counter() + GIVE_UP_SECONDS
         try:
             while time.perf_counter() < end and server.poll() is None:
@@ -139,7 +140,7 @@ def measured(service: Service, rounds: int) -> dict[str, object]:
     bar = tqdm(total=rounds * len(ENGINES), desc=f"{service.bundle} at {size}", unit="start")
     with bar:
         times = interleave(
-            {engine: lambda e=engine: service.first_image(e) for engine in ENGINES},
+            {engine: functools.partial(service.first_image, engine) for engine in ENGINES},
             rounds,
             warmup=0,
             after=lambda _: bar.update(),

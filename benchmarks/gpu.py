@@ -12,7 +12,8 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,13 @@ def machine() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
     }
 
 
 def milliseconds(run: Run, seconds: float = 0.3) -> dict[str, float]:
     """Of one run on the device, launched from a CUDA graph so that the host costs nothing."""
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with torch.cuda.stream(stream):
         for _ in range(3):
             run()
@@ -70,7 +71,8 @@ def milliseconds(run: Run, seconds: float = 0.3) -> dict[str, float]:
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < 10 or time.perf_counter() < end:
-        start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        event = partial(torch.cuda.Event, enable_timing=True)
+        start, stop = event(), event()
         start.record()
         graph.replay()
         stop.record()
@@ -110,20 +112,20 @@ def op_rows(peaks: roofline.Peaks) -> Rows:
             dtype, memory_format=torch.channels_last
         )
         size = x.nbytes
-        time_op("bias_act", dtype, 2 * size, lambda x=x: compiled.bias_act(x, bias, 0.2, 1.4, None))
+        time_op("bias_act", dtype, 2 * size, partial(compiled.bias_act, x, bias, 0.2, 1.4, None))
         time_op(
             "bias_act_backward",
             dtype,
             3 * size,
-            lambda x=x, y=-x: compiled.bias_act_backward(x, y, 0.2, 1.4, None),
+            partial(compiled.bias_act_backward, x, -x, 0.2, 1.4, None),
         )
-        time_op("idwt2d", dtype, 2 * size, lambda w=waves: compiled.idwt2d(w))
-        time_op("dwt2d", dtype, 2 * size, lambda x=x: compiled.dwt2d(x))
+        time_op("idwt2d", dtype, 2 * size, partial(compiled.idwt2d, waves))
+        time_op("dwt2d", dtype, 2 * size, partial(compiled.dwt2d, x))
         time_op(
             "upfirdn2d, blur",
             dtype,
             2 * size,
-            lambda w=wide: compiled.upfirdn2d(w, kernel, 1, 1, [1, 1, 1, 1], 4.0, False),
+            partial(compiled.upfirdn2d, wide, kernel, 1, 1, [1, 1, 1, 1], 4.0, False),
         )
         del x, wide, waves
     image = torch.randn(16, 3, SIZE, SIZE, device="cuda")
@@ -151,7 +153,7 @@ def op_rows(peaks: roofline.Peaks) -> Rows:
     return rows
 
 
-def graphed(run: Callable[[Tensor], Tensor], x: Tensor) -> Run:
+def graphed(run: Callable[[Tensor], Any], x: Tensor) -> Run:
     """The same call, replayed."""
     graph = CudaGraph(run)
     return lambda: graph(x)
@@ -260,7 +262,8 @@ def step_rows() -> Rows:
 
         def run() -> object:
             with torch.autocast("cuda", torch.bfloat16):
-                return step.step()
+                step.step()
+            return None
 
         return run
 
@@ -279,13 +282,13 @@ def step_rows() -> Rows:
 
 
 @contextlib.contextmanager
-def without_graphs() -> Any:
+def without_graphs() -> Iterator[None]:
     """The editor runs every step as it is."""
     whole = TorchRun.step
 
-    def step(self: TorchRun, number: int) -> Tensor:
+    def step(self: TorchRun, step: int) -> Any:
         self.take_step = self.plain_step
-        return whole(self, number)
+        return whole(self, step)
 
     TorchRun.step = step  # type: ignore[method-assign]
     try:
@@ -317,18 +320,19 @@ def default_bundle_rows() -> Rows:
     rows = _edit_rows(bundle, steps=None)
     model = networks.mobile_stylegan()
     whole: Callable[[Tensor], Tensor] = model.synthesis
+
+    def candidates(timed: Callable[..., Run], x: Tensor) -> dict[str, Callable[[], Run]]:
+        run = timed(autocast(whole), x)
+        return {
+            "ours bf16, graph": lambda: graphed(lambda w: timed(autocast(whole), w)(), x),
+            "ours bf16": lambda: run,
+            "stock bf16": lambda: stock(run),
+        }
+
     for batch in (1, 16):
         x = networks.latents(model, batch)
         for name, timed in (("forward", forward), ("forward + backward", backward)):
-            run = timed(autocast(whole), x)
-            calls: dict[str, Callable[[], Run]] = {
-                "ours bf16, graph": lambda timed=timed, x=x: graphed(
-                    lambda w: timed(autocast(whole), w)(), x
-                ),
-                "ours bf16": lambda run=run: run,
-                "stock bf16": lambda run=run: stock(run),
-            }
-            compared = compare(calls, rounds=10, slow="stock bf16")
+            compared = compare(candidates(timed, x), rounds=10, slow="stock bf16")
             rows += [{"task": name, "batch": batch, **row} for row in compared]
     return rows
 
@@ -381,7 +385,7 @@ def main(arguments: list[str] | None = None) -> Path:
     )
     results["peaks"] = {"copy_bytes_per_s": peaks.copy, "flops_per_s": dict(peaks.flops)}
     device = re.sub(r"[^a-z0-9]+", "-", results["machine"]["device"].lower()).strip("-")
-    path = options.out / f"gpu-{device}-{now[:16].replace(':', '')}.json"
+    path: Path = options.out / f"gpu-{device}-{now[:16].replace(':', '')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     parts: dict[str, Callable[[], Rows]] = {
         "ops": lambda: op_rows(peaks),

@@ -6,6 +6,7 @@ draws ``docs/benchmarks.png`` and writes ``docs/BENCHMARKS.md`` from the newest 
 """
 
 import datetime
+import functools
 import importlib.metadata
 import json
 import multiprocessing
@@ -261,13 +262,13 @@ def main(
         write(path, results)
         tqdm.write(document.line(results["cases"][-1]))
     jobs: list[tuple[str, str, Callable[[], float]]] = [
-        ("memory", name, lambda name=name: median_peak(name, threads))
+        ("memory", name, functools.partial(median_peak, name, threads))
         for name in MEMORY
         if name.rsplit(" ", 1)[1] in known
     ]
     if "bf16" in known:
         jobs += [
-            ("psnr", name, lambda name=name: quality.psnr_of_bf16(name))
+            ("psnr", name, functools.partial(quality.psnr_of_bf16, name))
             for name in ("StyleGAN2", "MobileStyleGAN")
         ]
     if not only:
