@@ -85,7 +85,7 @@ def test_a_face_that_fills_the_picture_is_found(portrait, expected):
     (face,) = find_faces(np.array(portrait))
     left, top, right, bottom = (round(side) for side in face.box)
     (found,) = find_faces(np.array(portrait.crop((left, top, right, bottom))))
-    assert distance(landmarks(found) + np.array([left, top]), expected) < 0.06
+    assert distance(np.add(landmarks(found), (left, top)), expected) < 0.06
 
 
 @pytest.fixture(scope="module")
