@@ -27,7 +27,7 @@ SMALLEST = 48
 # taken at a wrong place below 20, other things and full profiles below 13.
 _PRESENT, _SURE = 13, 20
 _SAME = 0.4  # of the smaller of two boxes
-_CROWD = 0.1  # of the picture's smaller side: with such a small face, others may be smaller still
+_CROWD = 0.15  # of the picture's smaller side: with such a small face, others may be smaller still
 
 
 @dataclass(frozen=True)

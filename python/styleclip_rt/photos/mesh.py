@@ -10,6 +10,8 @@ from styleclip_rt.photos.resampling import Affine, apply, sample
 
 Points = NDArray[np.float32]
 
+_Place = tuple[tuple[float, float], float, float]  # centre, side, roll
+
 # MediaPipe's mesh; "left" and "right" as seen in the picture.
 LEFT_EYE = (33, 160, 158, 133, 153, 144)
 RIGHT_EYE = (362, 385, 387, 263, 373, 380)
@@ -18,7 +20,8 @@ LEFT_MOUTH, RIGHT_MOUTH = 61, 291
 LEFT_SIDE, RIGHT_SIDE = 234, 454
 
 _MARGIN = 1.5  # side of the crop to that of the face in it, as in MediaPipe's graph
-_LOOKS = 3  # the crop of each is where the one before found the face
+_LOOKS = 3  # at most; the crop of each is where the one before found the face
+_NEAR = 0.03  # of the side: so near the crop was where the face is, and need not be taken again
 
 
 def fit_mesh(
@@ -42,7 +45,10 @@ def fit_mesh(
         points = found[0].numpy().astype(np.float64)
         points[:, :2] = apply(affine, points[:, :2])
         points[:, 2] *= side * _MARGIN / FaceMesh.SIZE
+        seen = centre, side, roll
         centre, side, roll = _place(points)
+        if _distance(seen, (centre, side, roll)) < _NEAR * side:
+            break
     return points.astype(np.float32), float(presence[0])
 
 
@@ -54,7 +60,7 @@ def _crop(centre: tuple[float, float], side: float, roll: float) -> Affine:
     return np.concatenate([matrix, (np.array(centre) - matrix @ middle)[:, None]], 1)
 
 
-def _place(points: NDArray[np.float64]) -> tuple[tuple[float, float], float, float]:
+def _place(points: NDArray[np.float64]) -> _Place:
     """Centre, side and roll of the square around a mesh, upright in the face."""
     angle = roll_of(points)
     turn = np.radians(angle)
@@ -63,6 +69,15 @@ def _place(points: NDArray[np.float64]) -> tuple[tuple[float, float], float, flo
     low, high = upright.min(0), upright.max(0)
     x, y = rotation @ ((low + high) / 2)
     return (float(x), float(y)), float((high - low).max()), angle
+
+
+def _distance(one: _Place, other: _Place) -> float:
+    """How far apart the corners of two squares are at most, about."""
+    (a, side, roll), (b, other_side, other_roll) = one, other
+    turned = np.radians(abs((roll - other_roll + 180) % 360 - 180))
+    return float(
+        np.hypot(a[0] - b[0], a[1] - b[1]) + abs(side - other_side) / 2 + turned * side / 2
+    )
 
 
 def roll_of(points: NDArray[np.floating]) -> float:

@@ -68,7 +68,7 @@ class FaceDetector(nn.Module):
         blocks, inputs = [], 24
         for width in widths:  # negative: halves the size
             stride = 2 if width < 0 else 1
-            blocks.append(_Residual(inputs, abs(width), stride, nn.ReLU()))
+            blocks.append(_Residual(inputs, abs(width), stride, nn.ReLU(inplace=True)))
             inputs = abs(width)
         self.blocks = nn.Sequential(*blocks)
         self.halve = nn.Conv2d(96, 96, 3, 2, groups=96, bias=False)
