@@ -1,9 +1,10 @@
 """Where in a picture faces are: BlazeFace over a pyramid of sizes, upright and on its sides.
 
-The network is convolutional, so each level of the pyramid is looked at in one piece. It sees faces
-of some 20 to 200 px, tilted by 40 degrees at most.
+The network sees faces of some 20 to 200 px, tilted by 40 degrees at most; it is convolutional, so
+that a level of the pyramid may have any size.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ _SEEN = 20
 # Larger sides of the levels of a quick look: a face may fill the first, which is cheap to turn.
 _COARSE, _FINE = 192, 512
 _SIDEWAYS = 1024  # above it, even a thorough look is an upright one
+_TILE, _OVERLAP = 640, 128  # larger levels are looked at in parts; a coarser one shows larger faces
 _BORDER = 16  # black around a level: faces at its edge are cut, not outside
 _THRESHOLD = 0.0  # logit
 _SAME, _SAME_TILT = 0.35, 40  # intersection over union, and degrees, of two boxes of one face
@@ -40,6 +42,11 @@ class Detection:
     roll: float
     score: float
 
+    def in_picture(self, left: int, top: int, scale: float) -> "Detection":
+        """The same from a part of a picture that was made smaller by `scale`."""
+        x, y = (self.centre[0] + left) / scale, (self.centre[1] + top) / scale
+        return Detection((x, y), self.side / scale, self.roll, self.score)
+
 
 def detect(pixels: Pixels, smallest: float, thorough: bool = False) -> list[Detection]:
     """Faces of at least `smallest` pixels in a picture [H, W, 3] of RGB, best first.
@@ -57,7 +64,8 @@ def detect(pixels: Pixels, smallest: float, thorough: bool = False) -> list[Dete
         reduced = _resized(reduced, (round(image.width * scale), round(image.height * scale)))
         turned = larger == levels[-1] or (thorough and larger <= _SIDEWAYS)
         for turn in range(4) if turned else (0,):
-            found += _look(np.asarray(reduced), turn, image.size)
+            for left, top, tile in _tiles(np.asarray(reduced)):
+                found += [face.in_picture(left, top, scale) for face in _look(tile, turn)]
     return [face for face in _merged(found) if face.side >= 0.6 * smallest]
 
 
@@ -79,8 +87,16 @@ def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def _look(level: Pixels, turn: int, picture: tuple[int, int]) -> list[Detection]:
-    """Faces in a level that is turned counter-clockwise by `turn` quarters first."""
+def _tiles(level: Pixels) -> Iterator[tuple[int, int, Pixels]]:
+    """Left, top and pixels of overlapping parts that a processor's cache holds."""
+    height, width = level.shape[:2]
+    for top in range(0, max(1, height - _OVERLAP), _TILE - _OVERLAP):
+        for left in range(0, max(1, width - _OVERLAP), _TILE - _OVERLAP):
+            yield left, top, level[top : top + _TILE, left : left + _TILE]
+
+
+def _look(level: Pixels, turn: int) -> list[Detection]:
+    """Faces in a level that is turned counter-clockwise by `turn` quarters first, in its pixels."""
     turned = np.rot90(level, turn)
     height, width = turned.shape[:2]
     canvas = np.zeros((_padded(height), _padded(width), 3), np.uint8)
@@ -94,8 +110,7 @@ def _look(level: Pixels, turn: int, picture: tuple[int, int]) -> list[Detection]
     # Centre, right eye and left eye; the size is the row between.
     points = (rows[:, [0, 2, 3]] + centres[:, None] - _BORDER).numpy()
     points = _turned_back(points, turn, width, height)
-    points = points * (picture[0] / level.shape[1], picture[1] / level.shape[0])
-    sides = rows[:, 1].mean(1).numpy() * (max(picture) / max(level.shape[:2]))
+    sides = rows[:, 1].mean(1).numpy()
     across = points[:, 2] - points[:, 1]
     rolls = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
     return [
