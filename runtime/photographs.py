@@ -23,14 +23,17 @@ from styleclip_rt.files import appearing_in
 from styleclip_rt.photos import Face, Picture, choose_faces, draw_found, find_faces, read_picture
 from styleclip_rt.photos.alignment import Alignment
 from styleclip_rt.photos.compositing import about, composite, motion
+from styleclip_rt.photos.faces import PRESENT
+from styleclip_rt.photos.mesh import Points, fit_mesh
 from styleclip_rt.photos.picture import save_picture
-from styleclip_rt.photos.regions import REGIONS, find_regions
+from styleclip_rt.photos.regions import REGIONS, find_regions, mouth_in
 from styleclip_rt.pictures import contact_sheet, save_png, to_pil
 from styleclip_rt.runtime.inversion import QUALITIES, Step, invert
 from styleclip_rt.runtime.starts import Start
 from styleclip_rt.runtime.torch_networks import TorchNetworks
 
 FORMAT = "styleclip-rt-photograph/1"
+_MOUTH = REGIONS.index("mouth")
 _RECORD, _LATENT, _POINTS = "photograph.json", "latent.safetensors", "points.npy"
 
 OnStep = Callable[[int, int, Step], None]
@@ -105,18 +108,24 @@ class Photograph:
         old, new = (torch.from_numpy(d.copy()).permute(2, 0, 1).float() / 255 for d in drawn)
         mask = about(torch.from_numpy(relevance), self.regions)
         flow, opened = None, None
-        meshes = [_mesh(image) for image in drawn]
+        meshes = [self._mesh(image) for image in drawn]
         if meshes[0] is not None and meshes[1] is not None:
-            flow = motion(meshes[0].points, meshes[1].points, self.resolution)
-            mouth = REGIONS.index("mouth")
-            masks = [
-                find_regions(image, mesh, _whole(image), self.resolution)[mouth]
-                for image, mesh in zip(drawn, meshes, strict=True)
-                if mesh is not None
-            ]
-            opened = (masks[1] - torch.maximum(masks[0], self.regions[mouth])).clamp(0, 1) * mask
+            size = self.resolution
+            flow = motion(meshes[0], meshes[1], size)
+            closed = torch.maximum(mouth_in(meshes[0] / size, size), self.regions[_MOUTH])
+            opened = (mouth_in(meshes[1] / size, size) - closed).clamp(0, 1) * mask
         pixels = composite(self.picture.pixels, self.alignment, old, new, mask, flow, opened)
         return Image.fromarray(pixels)
+
+    def _mesh(self, drawing: NDArray[np.uint8]) -> Points | None:
+        """The mesh of a drawing, in its pixels; None where it shows no face."""
+        # The drawing is aligned as the photograph is, so its face is where the photograph's is.
+        own = self.alignment.to_square(self.face.points[:468, :2])
+        low, high = own.min(axis=0), own.max(axis=0)
+        x, y = (low + high) / 2 * self.resolution
+        side = float((high - low).max()) * self.resolution
+        points, presence = fit_mesh(drawing, (float(x), float(y)), side, 0.0)
+        return points if presence > PRESENT else None
 
     def save(self, folder: Path, drawn: Tensor) -> None:
         """Write all of it into `folder`, which every command takes in the place of a seed, and
@@ -219,17 +228,3 @@ def _read(networks: TorchNetworks, folder: Path) -> Photograph:
     return Photograph(
         path, read_picture(path), face, found.latents[0], found.generator, networks.resolution
     )
-
-
-def _mesh(drawing: NDArray[np.uint8]) -> Face | None:
-    """The face in a drawing, None where none is found."""
-    try:
-        return choose_faces(find_faces(drawing))[0]
-    except StyleClipError:
-        return None
-
-
-def _whole(drawing: NDArray[np.uint8]) -> Alignment:
-    """A drawing is aligned as it is."""
-    side = drawing.shape[0]
-    return Alignment((side / 2, side / 2), (side / 2, 0.0))

@@ -25,7 +25,7 @@ SMALLEST = 48
 
 # Logits of presence: faces, even half covered or blurred, give 15 to 40, the same upside down or
 # taken at a wrong place below 20, other things and full profiles below 13.
-_PRESENT, _SURE = 13, 20
+PRESENT, _SURE = 13, 20
 _SAME = 0.4  # of the smaller of two boxes
 _CROWD = 0.15  # of the picture's smaller side: with such a small face, others may be smaller still
 
@@ -138,7 +138,7 @@ def _measured(pixels: Pixels, seen: Sequence[Detection]) -> list[Face]:
         if any(sure > _SURE and face.covers(*guess.centre) for sure, face in fitted):
             continue
         points, presence = fit_mesh(pixels, guess.centre, guess.side, guess.roll)
-        if presence > _PRESENT:
+        if presence > PRESENT:
             fitted.append((presence, Face(points, guess.score)))
     faces: list[Face] = []
     for _, face in sorted(fitted, key=lambda pair: -pair[0]):

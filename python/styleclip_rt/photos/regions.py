@@ -76,6 +76,14 @@ def find_regions(picture: Picture | Pixels, face: Face, alignment: Alignment, si
     return masks / masks.sum(0).clamp(min=1e-6)
 
 
+def mouth_in(points: NDArray[np.floating], size: int) -> Tensor:
+    """What open lips show, [size, size] in [0, 1].
+
+    points: [478, 2 or more], the mesh in the square, (0, 0) to (1, 1).
+    """
+    return _filled((_MOUTH,), points[:, :2], size)
+
+
 def person_in(picture: Picture | Pixels, alignment: Alignment) -> Tensor:
     """Probability of a person [256, 256] in the aligned square.
 
@@ -137,16 +145,19 @@ def _follow_edges(masks: Tensor, image: Tensor, guide: Tensor) -> Tensor:
 
 def _polygons(points: NDArray[np.floating], size: int) -> Tensor:
     """Face, lips with mouth, mouth, eyes, brows and lids as filled polygons, [6, size, size]."""
+    kinds = ((_OVAL,), (_LIPS,), (_MOUTH,), _EYES, _BROWS, _LIDS)
+    return torch.stack([_filled(shapes, points, size) for shapes in kinds])
+
+
+def _filled(shapes: tuple[tuple[int, ...], ...], points: NDArray[np.floating], size: int) -> Tensor:
+    """Polygons between points of the mesh, [size, size] in [0, 1]."""
     scale = 4
     corners = points * size * scale - 0.5
-    masks = []
-    for shapes in ((_OVAL,), (_LIPS,), (_MOUTH,), _EYES, _BROWS, _LIDS):
-        image = Image.new("L", (size * scale, size * scale))
-        draw = ImageDraw.Draw(image)
-        for shape in shapes:
-            draw.polygon([(float(x), float(y)) for x, y in corners[list(shape)]], fill=255)
-        masks.append(np.asarray(image.reduce(scale), np.float32) / 255)
-    return torch.from_numpy(np.stack(masks))
+    image = Image.new("L", (size * scale, size * scale))
+    draw = ImageDraw.Draw(image)
+    for shape in shapes:
+        draw.polygon([(float(x), float(y)) for x, y in corners[list(shape)]], fill=255)
+    return torch.from_numpy(np.asarray(image.reduce(scale), np.float32) / 255)
 
 
 def _hair_and_skin(
