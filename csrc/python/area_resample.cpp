@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "kernels/geometry.h"
+#include "kernels/faults.h"
 #include "python/arrays.h"
 #include "python/ops.h"
 #include "python/parallel.h"
@@ -32,8 +32,7 @@ py::object area_resample_of(const py::object& image_in, const Size& size,
   const std::int64_t channels = image.shape(1), planes = image.shape(0) * channels;
   const std::int64_t height = image.shape(2), width = image.shape(3);
   const Crop crop = crop_in.value_or(Crop{0, 0, height, width});
-  const std::string fault = area_resample_fault(height, width, crop, size);
-  if (!fault.empty()) throw py::value_error(fault);
+  check_fault(area_resample_fault(height, width, crop, size));
   check_numbers(mean, channels, "mean");
   check_numbers(std, channels, "standard deviation");
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "kernels/cpu/simd_types.h"
-#include "kernels/geometry.h"
+#include "kernels/faults.h"
 
 namespace styleclip::python {
 
@@ -24,6 +24,11 @@ inline std::string text_of(const Shape& shape) {
   std::string all;
   for (const std::int64_t side : shape) all += (all.empty() ? "" : ", ") + std::to_string(side);
   return '[' + all + ']';
+}
+
+// Raises what faults.h found.
+inline void check_fault(const std::string& fault) {
+  if (!fault.empty()) throw py::value_error(fault);
 }
 
 // An argument by its name, for messages. Nothing is copied: what does not lie as the kernels need
@@ -47,8 +52,7 @@ class Array {
       throw py::value_error(
           text(op, ": ", name, " does not begin where its type may: give ", name, ".copy()"));
     }
-    const std::string fault = sizes_fault(op, name, shape());
-    if (!fault.empty()) throw py::value_error(fault);
+    check_fault(sizes_fault(op, name, shape()));
   }
 
   template <class S>

@@ -25,9 +25,7 @@ py::object bias_act_of(const py::object& x_in, const py::object& bias_in, double
   if (x.dimensions() < 2) {
     throw py::value_error(text(op, " needs x [N, C, ...], got ", x.dimensions(), " dimensions"));
   }
-  if (!(gain > 0) || (clamp && !(*clamp > 0))) {
-    throw py::value_error(text(op, " needs a positive gain and clamp"));
-  }
+  check_fault(activation_fault(op, 1.0, gain, clamp));
   const bool last = lies_channels_last(x);
   return with_type(x, [&](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;

@@ -12,9 +12,7 @@ namespace {
 py::object idwt2d_of(const py::object& x_in) {
   const Array x("idwt2d", "x", x_in);
   x.need_dimensions(4, "[N, 4C, H, W]");
-  if (x.shape(1) % 4 != 0) {
-    throw py::value_error(text("idwt2d needs four bands a channel, got ", x.shape(1), " channels"));
-  }
+  check_fault(bands_fault(x.shape(1)));
   const bool last = lies_channels_last(x);
   return with_type(x, [&](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;

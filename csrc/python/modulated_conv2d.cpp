@@ -32,9 +32,7 @@ py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
   if (rgb_weight_in.is_none() != rgb_style_in.is_none()) {
     throw py::value_error(text(op, " needs rgb_weight and rgb_style together"));
   }
-  if (!(slope > 0) || !(gain > 0) || (clamp && !(*clamp > 0))) {
-    throw py::value_error(text(op, " needs a positive slope, gain and clamp"));
-  }
+  check_fault(activation_fault(op, slope, gain, clamp));
   return with_type(x, [&](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;
     using C = typename ComputeType<S>::type;

@@ -25,7 +25,7 @@ py::object separable_conv2d_of(const py::object& x_in, const py::object& style_i
     throw py::value_error(text(op, ": x has ", x.shape(1), " channels for a pointwise weight of ",
                                channels, up ? " behind a wavelet" : ""));
   }
-  if (!(slope > 0)) throw py::value_error(text(op, " needs a positive slope"));
+  check_fault(activation_fault(op, slope, 1.0, {}));
   return with_type(x, [&](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;
     using C = typename ComputeType<S>::type;
@@ -36,6 +36,7 @@ py::object separable_conv2d_of(const py::object& x_in, const py::object& style_i
         outputs,
         x.shape(2),
         x.shape(3),
+        up,
         static_cast<C>(slope),
         x.data<S>(),
         side<S>(op, "style", style_in, {n, channels}, keep),

@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "kernels/cpu/heuristics.h"
-#include "kernels/geometry.h"
+#include "kernels/faults.h"
 #include "python/arrays.h"
 #include "python/ops.h"
 #include "python/parallel.h"
@@ -27,7 +27,7 @@ py::object upfirdn2d_of(const py::object& x_in, const py::object& kernel_in, std
   const auto [left, right, top, bottom] = padding;
   const auto output = upfirdn2d_output(x.shape(2), x.shape(3), rows, columns, up, down,
                                        std::array{left, right, top, bottom});
-  if (!output.fault.empty()) throw py::value_error(output.fault);
+  check_fault(output.fault);
   const bool last = lies_channels_last(x);
   return with_type(x, [&, left = left, top = top](auto* type) -> py::object {
     using S = std::remove_pointer_t<decltype(type)>;

@@ -29,7 +29,8 @@ Tensor bias_act_meta(const Tensor& x, const OptionalTensor& bias, double, double
   styleclip::check_type(x, "bias_act");
   styleclip::check_fault(styleclip::sizes_fault("bias_act", "the activations", x.sym_sizes()));
   styleclip::check_side(x, bias, "bias", {x.sym_size(1)}, "bias_act");
-  TORCH_CHECK_VALUE(gain > 0 && (!clamp || *clamp > 0), "bias_act needs a positive gain and clamp");
+  // A slope may have either sign here.
+  styleclip::check_fault(styleclip::activation_fault("bias_act", 1.0, gain, clamp));
   return at::empty_symint(x.sym_sizes(), x.options(), styleclip::format_of(x));
 }
 

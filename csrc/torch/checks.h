@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "kernels/geometry.h"
+#include "kernels/faults.h"
 #include "torch/side_inputs.h"
 
 namespace styleclip {
@@ -17,7 +17,7 @@ inline bool fits<c10::SymInt>(const c10::SymInt& size) {
   return !known || fits(*known);
 }
 
-// Raises what geometry.h found.
+// Raises what faults.h found.
 inline void check_fault(const std::string& fault) { TORCH_CHECK_VALUE(fault.empty(), fault); }
 
 // The types that an op is written for are float32 and bfloat16, float64 on a CPU, float16 on

@@ -17,8 +17,7 @@ using at::Tensor;
 
 Tensor idwt2d_meta(const Tensor& x) {
   styleclip::check_activations(x, "idwt2d");
-  TORCH_CHECK_VALUE(x.sym_size(1) % 4 == 0, "idwt2d needs four bands a channel, got ",
-                    x.sym_size(1), " channels");
+  styleclip::check_fault(styleclip::bands_fault(x.sym_size(1)));
   return at::empty_symint({x.sym_size(0), x.sym_size(1) / 4, x.sym_size(2) * 2, x.sym_size(3) * 2},
                           x.options(), styleclip::format_of(x));
 }

@@ -74,8 +74,7 @@ struct Layer {
                       " needs rgb_weight and rgb_style together");
     styleclip::check_side(x, rgb_weight, "rgb_weight", {3, outputs}, kName);
     styleclip::check_side(x, rgb_style, "rgb_style", {n, outputs}, kName);
-    TORCH_CHECK_VALUE(slope > 0 && gain > 0 && (!clamp || *clamp > 0), kName,
-                      " needs a positive slope, gain and clamp");
+    styleclip::check_fault(styleclip::activation_fault(kName, slope, gain, clamp));
   }
 };
 

@@ -58,7 +58,7 @@ struct Layer {
     styleclip::check_side(x, up_style, "up_style", {n, 4 * channels()}, kName);
     styleclip::check_side(x, depthwise, "depthwise", {channels(), 1, 3, 3}, kName);
     styleclip::check_side(x, pointwise, "pointwise", {outputs(), channels(), 1, 1}, kName);
-    TORCH_CHECK_VALUE(slope > 0, kName, " needs a positive slope");
+    styleclip::check_fault(styleclip::activation_fault(kName, slope, 1.0, {}));
   }
 
   void check(const OptionalTensor& bias, const OptionalTensor& noise) const {
@@ -102,6 +102,7 @@ struct Prepared {
              a.pointwise.size(0),
              x.size(2),
              x.size(3),
+             a.up(),
              static_cast<C>(a.slope),
              styleclip::read<S>(x),
              styleclip::pointer<C>(style),

@@ -23,15 +23,18 @@ import numpy as np
 HOSTILE_INTS = (-(2**63), -(2**31), -1, 0, 2**31 - 1, 2**31, 2**32, 2**62, 2**63 - 1)
 HOSTILE_FLOATS = (math.nan, math.inf, -math.inf, -1.0, 0.0, 1e300, 5e-324)
 REFUSALS = (ValueError, TypeError)
-NO_MEMORY = (
+NOT_OURS = (
+    # Of sizes that no machine has memory for.
     "can't allocate memory",
     "Unable to allocate",
     "array is too big",
     "integer multiplication overflow",
     "Storage size calculation overflowed",
     "maximum supported dimension",
+    # Of arguments that do not match the schema.
+    "Expected a value of type",
 )
-"""What torch and NumPy say of sizes that no machine has memory for."""
+"""What torch and NumPy say before an op is reached, or while it asks for memory."""
 
 
 class Draw(random.Random):
@@ -238,7 +241,7 @@ class TorchTensors:
         shape = list(x.shape)
         if shape:
             shape[draw.randrange(len(shape))] = draw.choice((0, 1, draw.side(), draw.channels()))
-        huge = (draw.choice((2**20, 2**31, 2**40)), *(1 for _ in x.shape[1:]))
+        huge = (draw.choice((2**31 - 1, 2**31, 2**40)), *(1 for _ in x.shape[1:]))
         changes: dict[str, Callable[[], Any]] = {
             "dtype": lambda: x.to(draw.choice(dtypes)),
             "resized": lambda: x.new_ones(shape),
@@ -445,7 +448,7 @@ class Arrays:
             "empty, huge": lambda: np.empty((0, 2**40, *x.shape[2:]), x.dtype),
             "broadcast": lambda: np.broadcast_to(x.dtype.type(1), shape),
             "broadcast, huge": lambda: np.broadcast_to(
-                x.dtype.type(1), (draw.choice((2**20, 2**31, 2**40)), *(1 for _ in x.shape[1:]))
+                x.dtype.type(1), (draw.choice((2**31 - 1, 2**31, 2**40)), *(1 for _ in x.shape[1:]))
             ),
             "misaligned": lambda: odd,
             "backwards": lambda: x[..., ::-1] if x.ndim else x,
@@ -501,7 +504,7 @@ def attempt(call: Callable[[], Any]) -> Any:
     except REFUSALS as refusal:
         return refusal
     except (RuntimeError, MemoryError, NotImplementedError) as error:
-        if isinstance(error, NotImplementedError) or any(text in str(error) for text in NO_MEMORY):
+        if isinstance(error, NotImplementedError) or any(text in str(error) for text in NOT_OURS):
             return error
         raise
 

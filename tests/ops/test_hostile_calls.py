@@ -133,7 +133,8 @@ def test_gradients_of_empty_layers_are_sums_of_nothing(sizes):
 @pytest.mark.parametrize("sizes", EMPTY)
 def test_gradients_of_empty_separable_layers_are_sums_of_nothing(sizes):
     arguments = separable(*sizes, ones)
-    y = kernels().separable_conv2d(*arguments, None, None, 0.2)
+    y = kernels().separable_conv2d(*arguments, torch.ones(sizes[2]), None, 0.2)
+    assert torch.equal(y, torch.ones_like(y))
     gradients = kernels().separable_conv2d_backward(
         torch.ones_like(y), arguments[0], y, *arguments[1:], 0.2, True
     )

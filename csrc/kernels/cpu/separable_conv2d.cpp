@@ -27,7 +27,7 @@ struct Constants {
     low = style + in.whole;
     details = low + in.whole;
     bias = padded<C>(details + 3 * in.whole, a.bias, a.out_channels, out.whole, C(0));
-    if (a.up_style) {
+    if (a.up) {
       const C* up = a.up_style + n * 4 * a.channels;
       padded<C>(low, up, a.channels, in.whole, C(0));
       padded<C>(details, up + a.channels, 3 * a.channels, 3 * in.whole, C(0));
@@ -53,7 +53,7 @@ void forward(const SeparableConv<S>& a, S* y, std::int64_t n, std::int64_t begin
   using C = ComputeOf<S>;
   constexpr int L = lanes<C>;
   constexpr int OB = out_block<S>;
-  const bool up = a.up_style != nullptr;
+  const bool up = a.up;
   const int scale = up ? 2 : 1;
   const Sizes<S> in(a.channels), out(a.out_channels);
   const std::int64_t height = scale * a.height, width = scale * a.width;
@@ -159,7 +159,7 @@ void backward(const SeparableConv<S>& a, const SeparableConvGradients<S>& g, std
   using C = ComputeOf<S>;
   constexpr int L = lanes<C>;
   constexpr int OB = out_block<S>;
-  const bool up = a.up_style != nullptr;
+  const bool up = a.up;
   const int scale = up ? 2 : 1;
   const Sizes<S> in(a.channels), out(a.out_channels);
   const std::int64_t height = scale * a.height, width = scale * a.width;

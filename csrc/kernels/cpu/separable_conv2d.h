@@ -9,7 +9,7 @@
 
 namespace styleclip {
 
-// Images are [N, H, W, C] without gaps. With `up_style` the input has 4 channels for each of the
+// Images are [N, H, W, C] without gaps. With `up` the input has 4 channels for each of the
 // depthwise convolution's and the output twice its height and width.
 template <class S>
 struct SeparableConv {
@@ -18,11 +18,12 @@ struct SeparableConv {
   std::int64_t channels;  // of the depthwise convolution
   std::int64_t out_channels;
   std::int64_t height, width;  // of the input
-  C slope;                     // positive
+  bool up;
+  C slope;  // positive
 
   const S* x;
   const C* style;         // [N, channels]
-  const C* up_style;      // [N, 4 channels] or null
+  const C* up_style;      // [N, 4 channels], where it is up
   const C* depthwise;     // [channels, 3, 3]
   const char* pointwise;  // packed for this direction, as a 1x1 convolution
   const C* bias;          // [out_channels] or null
@@ -37,7 +38,7 @@ struct SeparableConvGradients {
   const S* grad;     // of y
   S* grad_x;         // or null
   C* grad_style;     // [channels]
-  C* grad_up_style;  // [4 channels], where there is an up_style
+  C* grad_up_style;  // [4 channels], where it is up
 };
 
 // Input rows [begin, end) of sample n: writes as many output rows, or twice as many.

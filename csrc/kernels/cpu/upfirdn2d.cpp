@@ -18,7 +18,9 @@ struct Reach {
     const std::int64_t input = (at + first) / up;
     const std::int64_t count = first < taps ? (taps - first + up - 1) / up : 0;
     const std::int64_t begin = input < 0 ? -input : 0, most = inputs - input;
-    return {first, input, begin, count < most ? count : most};
+    const std::int64_t end = count < most ? count : most;
+    // No tap: no place far from the arrays is pointed at.
+    return begin < end ? Reach{first, input, begin, end} : Reach{first, input, 0, 0};
   }
   std::int64_t first, input, begin, end;
 };

@@ -1,11 +1,12 @@
-// What an op needs of sizes, and the sizes that it makes, for torch's ops and those on arrays
-// alike.
+// What is wrong with an op's arguments, and the sizes that it makes, for torch's ops and those on
+// arrays alike.
 //
 // Int is std::int64_t or torch's symbolic integer. Nothing here can overflow: each size is held
 // against `kSizeLimit` before it is multiplied, and differences are taken of what is ordered.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <sstream>
 #include <string>
 
@@ -33,6 +34,19 @@ std::string sizes_fault(const char* op, const char* name, const Sizes& sizes) {
     if (!fits(size)) return text(op, ": ", name, " has a side of ", size, ", 2^31 or more");
   }
   return {};
+}
+
+// Activations are scaled by `slope` where they are negative, then by `gain`, then limited.
+inline std::string activation_fault(const char* op, double slope, double gain,
+                                    std::optional<double> clamp) {
+  if (slope > 0 && gain > 0 && (!clamp || *clamp > 0)) return {};
+  return text(op, " needs a positive slope, gain and clamp");
+}
+
+template <class Int>
+std::string bands_fault(const Int& channels) {
+  if (channels % 4 == 0) return {};
+  return text("idwt2d needs four bands a channel, got ", channels, " channels");
 }
 
 // `crop` is (top, left, height, width), `size` the output's height and width.
