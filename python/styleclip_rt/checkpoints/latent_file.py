@@ -309,7 +309,9 @@ def _checked(values: NDArray[Any], metadata: Mapping[str, str], what: str) -> La
     shape, said = values.shape, metadata.get("space", "")
     # Edits used to say in which space they moved; what they saved was w+ all the same.
     if said not in ("", "z", *SPACES):
-        raise CheckpointError(f"{what} says its latents are in {said!r}; w, w+ and s are known.")
+        raise CheckpointError(
+            f"{what} says its latents are in {said!r:.40}; w, w+ and s are known."
+        )
     if 0 in shape or not 1 <= len(shape) <= 3 or (said == "s" and len(shape) > 2):
         raise CheckpointError(
             f"{what} holds an array of shape {shape}, which is no latent: give "

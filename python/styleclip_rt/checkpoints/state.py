@@ -158,7 +158,7 @@ def _shapes(
 ) -> tuple[Mapping[str, Tensor], str]:
     """The state of a model that takes no memory, and what the model is called."""
     try:
-        with torch.device("meta"), _Limit(4 * tensors + 64):
+        with torch.device("meta"), _Limit(4 * tensors + 64), _Unfilled():
             model = build()
         return model.state_dict(), f"a {type(model).__name__}"
     except Exception as error:
@@ -194,12 +194,20 @@ class _Limit:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves out the first values of weights, which the file's replace at once."""
+    """Leaves out the first values of weights, which the file's replace at once (and which take a
+    second to import where weights are only shapes)."""
 
     _DRAWN = (torch.randn, torch.rand)
-    _IN_PLACE = (Tensor.normal_, Tensor.uniform_, torch.nn.init.trunc_normal_)
+    _IN_PLACE = (
+        *(Tensor.normal_, Tensor.uniform_),
+        *(nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_),
+        *(nn.init.kaiming_uniform_, nn.init.kaiming_normal_),
+    )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
         if func in self._DRAWN:
-            return torch.empty(*args, **(kwargs or {}))
-        return args[0] if func in self._IN_PLACE else func(*args, **(kwargs or {}))
+            return torch.empty(*args, **named)
+        if func in self._IN_PLACE:
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)

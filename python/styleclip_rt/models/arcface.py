@@ -84,6 +84,8 @@ class BatchNorm2d(nn.BatchNorm2d):
     def fold(self) -> None:
         """Bring ``factor`` and ``shift`` [C] up to date with parameters and running moments."""
         assert self.running_mean is not None and self.running_var is not None
+        if self.weight.is_meta:  # arithmetic of that device takes a second to import
+            return
         self.factor.copy_(self.weight * torch.rsqrt(self.running_var + self.eps))
         self.shift.copy_(self.bias - self.running_mean * self.factor)
 

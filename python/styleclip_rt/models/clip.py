@@ -213,8 +213,10 @@ class VisionTransformer(nn.Module):
         self.patch_size = patch
         patches = (resolution // patch) ** 2
         self.patch_embedding = nn.Conv2d(3, width, patch, stride=patch, bias=False)
-        self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
-        self.position_embedding = nn.Parameter(torch.randn(patches + 1, width) * width**-0.5)
+        self.class_embedding = nn.Parameter(torch.empty(width))
+        self.position_embedding = nn.Parameter(torch.empty(patches + 1, width))
+        nn.init.normal_(self.class_embedding, std=width**-0.5)
+        nn.init.normal_(self.position_embedding, std=width**-0.5)
         self.norm_before = nn.LayerNorm(width)
         self.blocks = _transformer(
             width, config.layers, config.heads, config.activation, causal=False
@@ -299,7 +301,8 @@ class TextTransformer(nn.Module):
             expansion = Linear(rank, width, bias=False)
             nn.init.normal_(expansion.weight, std=rank**-0.5)
             self.token_expansion = expansion
-        self.position_embedding = nn.Parameter(torch.randn(config.context_length, width) * 0.01)
+        self.position_embedding = nn.Parameter(torch.empty(config.context_length, width))
+        nn.init.normal_(self.position_embedding, std=0.01)
         self.blocks = _transformer(
             width, config.layers, config.heads, config.activation, causal=True
         )

@@ -18,7 +18,7 @@ from styleclip_rt.models.moves import Latent
 LEAK = 0.2
 OFFSET_SCALE = 0.1
 DEPTH = 4
-MOST_ROWS = 64
+MOST_ROWS, MOST_CHANNELS = 64, 1 << 16
 SHARPNESS = 20.0
 
 
@@ -113,8 +113,8 @@ class StyleSpaceMapperConfig:
     moved: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not self.channels or min(self.channels) < 1:
-            raise ValueError("every style needs a channel")
+        if not self.channels or min(self.channels) < 1 or max(self.channels) > MOST_CHANNELS:
+            raise ValueError(f"every style has 1 to {MOST_CHANNELS} channels")
         if not self.moved or not all(0 <= i < len(self.channels) for i in self.moved):
             raise ValueError(f"a mapper can move the styles 0 to {len(self.channels) - 1}")
 

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from styleclip_rt import ops
 from styleclip_rt.errors import StyleClipError
 
+_FILTER = ops.resample_kernel()
+
 Noise = Literal["const", "random", "none"] | Sequence[Tensor]
 
 
@@ -74,11 +76,12 @@ class StyledConv(nn.Module):
         super().__init__()
         self.clamp = config.clamp
         self.affine = _affine(config.latent_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3) / math.sqrt(inputs * 9))
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
+        nn.init.normal_(self.weight, std=1 / math.sqrt(inputs * 9))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.noise = nn.Buffer(torch.randn(1, 1, resolution, resolution))
-        self.up_kernel = nn.Buffer(ops.resample_kernel(), persistent=False) if up else None
+        self.up_kernel = nn.Buffer(_FILTER.clone(), persistent=False) if up else None
         # The weight is frozen, so its energy is summed once and not in every forward pass.
         self.energy = nn.Buffer(torch.empty(outputs, inputs), persistent=False)
         self.sum_energy()
@@ -89,7 +92,8 @@ class StyledConv(nn.Module):
     @torch.no_grad()
     def sum_energy(self) -> None:
         """Bring ``energy`` [O, I] up to date with the weight."""
-        self.energy.copy_(self.weight.square().sum((2, 3)))
+        if not self.weight.is_meta:  # arithmetic of that device takes a second to import
+            self.energy.copy_(self.weight.square().sum((2, 3)))
 
     def forward(
         self,
@@ -130,7 +134,8 @@ class ToRGB(nn.Module):
         super().__init__()
         self.clamp = config.clamp
         self.affine = _affine(config.latent_dim, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1) / math.sqrt(inputs))
+        self.weight = nn.Parameter(torch.empty(3, inputs, 1, 1))
+        nn.init.normal_(self.weight, std=1 / math.sqrt(inputs))
         self.bias = nn.Parameter(torch.zeros(3))
 
 
@@ -158,7 +163,7 @@ class StyleGAN2(nn.Module):
 
         channels, dim = config.channels, config.latent_dim
         self.mean_latent = nn.Buffer(torch.zeros(dim))
-        self.image_kernel = nn.Buffer(ops.resample_kernel(), persistent=False)
+        self.image_kernel = nn.Buffer(_FILTER.clone(), persistent=False)
         self.mapping_layers = nn.ModuleList(_affine(dim, dim, 0.0) for _ in range(config.n_mlp))
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         self.convs = nn.ModuleList([StyledConv(channels[0], channels[0], 4, False, config)])
