@@ -100,7 +100,7 @@ def _load(
     if kind not in readers:
         raise CheckpointError(
             f"{path} is in no format that a {role} comes in ({_DESCRIPTIONS[kind]}); "
-            "see the table of formats in the README."
+            "docs/GUIDE.md lists the formats."
         )
     reader = importlib.import_module(f"{__name__}.{readers[kind]}")
     model: nn.Module = reader.read(path)
