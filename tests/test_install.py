@@ -135,3 +135,16 @@ def test_failed_build_falls_back(tmp_path):
     assert "WITHOUT its compiled ops: the build failed" in log
     with zipfile.ZipFile(wheel) as archive:
         assert not [name for name in archive.namelist() if name.endswith(".so")]
+
+
+def test_the_version_stands_in_pyproject_alone(monkeypatch):
+    """So a bump there is one of the package, of its exports and of its compiled ops."""
+    import styleclip_rt
+    from styleclip_rt.ops import _library
+
+    if _library.load():
+        import torch
+
+        assert torch.ops.styleclip_rt.version() == styleclip_rt.__version__
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"9.9 of {name}")
+    assert styleclip_rt.__version__ == "9.9 of styleclip-rt"

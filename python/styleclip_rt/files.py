@@ -147,9 +147,10 @@ def replacing_folder(folder: Path, overwrite: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, shared: bool = False) -> Iterator[None]:
     """Hold `folder`, which is made if missing, against every other process and thread that would;
-    wait until they let go. It may be removed inside; who waits for it then makes it anew.
+    wait until they let go. Those who only read share it. It may be removed inside; who waits for it
+    then makes it anew.
 
     Raises:
         OSError: it cannot be made or opened.
@@ -165,7 +166,7 @@ def locked(folder: Path) -> Iterator[None]:
             continue
         try:
             with contextlib.suppress(OSError):  # a disk without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             if _is_at(descriptor, folder):
                 yield
                 return

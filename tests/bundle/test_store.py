@@ -437,6 +437,26 @@ def test_two_pulls_at_once_fetch_once(fetched, shipped, cache):
     assert load_bundle("ffhq-mobile").name == "ffhq-mobile"
 
 
+def test_a_bundle_is_not_replaced_while_it_is_read(fetched, shipped, cache, tmp_path, monkeypatch):
+    pull("ffhq-mobile")
+    read, other = bundles._READERS["generator"], stylegan2(tmp_path, 8)
+    replacing = threading.Thread(target=pull, args=("ffhq-mobile", {"generator": other}))
+
+    def slow(path):
+        if threading.current_thread() is threading.main_thread():
+            replacing.start()
+            replacing.join(0.5)
+        return read(path)
+
+    monkeypatch.setitem(bundles._READERS, "generator", slow)
+    loaded = load_bundle("ffhq-mobile")
+    replacing.join()
+    native.save(loaded.generator, tmp_path / "again.safetensors")
+    digest = hashlib.sha256((tmp_path / "again.safetensors").read_bytes()).hexdigest()
+    assert digest == loaded.manifest.files["generator"].sha256
+    assert read_manifest(cache / "bundles" / "ffhq-mobile").files["generator"].sha256 != digest
+
+
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', '["a"]', "[1.5]", "[" * 100_000])
 def test_known_tokens_that_are_none(weights, shipped, text):
     create("mine", weights["generator"])

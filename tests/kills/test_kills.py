@@ -5,6 +5,7 @@ A seeded choice of kills, about forty seconds of them. STYLECLIP_RT_KILLS=200 ma
 
 import itertools
 import json
+import math
 import os
 import random
 import shutil
@@ -249,7 +250,10 @@ def kills(places: int, seconds: float, count: int) -> list[dict[str, Any]]:
     return chosen[: count - len(moments)] + moments
 
 
-@pytest.mark.parametrize("scenario", [Edit, Create, Pull, Generate, Train, Export])
+SCENARIOS = (Edit, Create, Pull, Generate, Train, Export)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_kill_loses_doubles_mixes_and_leaves_nothing(
     server: Server, tmp_path: Path, scenario: type[Scenario]
 ) -> None:
@@ -257,7 +261,8 @@ def test_a_kill_loses_doubles_mixes_and_leaves_nothing(
     case.before(server, tmp_path / "start")
     shutil.copytree(tmp_path / "start", tmp_path / "whole")
     answer = server.done(tmp_path / "whole", case.command)
-    count = max(3, round(KILLS / 6 * case.share))
+    shares = sum(scenario.share for scenario in SCENARIOS)
+    count = max(3, math.ceil(KILLS * case.share / shares))
     for number, kill in enumerate(kills(answer["places"], answer["seconds"], count)):
         folder = tmp_path / str(number)
         shutil.copytree(tmp_path / "start", folder)

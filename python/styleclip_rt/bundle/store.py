@@ -110,6 +110,15 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
             f"There is no bundle {name!r}; choose one of {known}, or make it with "
             f"'styleclip bundle create NAME --generator FILE'."
         )
+    check = name not in SOURCES  # pulling has just checked the others
+    if folder.parent != _bundles_folder():
+        return _load(folder, check)
+    # So that all of it is of one making, also where another process is putting a new one in place.
+    with locked(folder.parent, shared=True):
+        return _load(folder, check)
+
+
+def _load(folder: Path, check: bool) -> Bundle:
     manifest = read_manifest(folder)
     roles = ROLES if manifest.faces else ("generator", "clip")
     for role in roles:
@@ -121,7 +130,7 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
                 f"This installation lacks {entry.file}, the {role} of the default bundle; "
                 "install the package again."
             )
-    if name not in SOURCES:  # pulling has just checked the others
+    if check:
         _check_hashes(folder, manifest)
     networks = {role: _READERS[role](_path(folder, manifest.files[role])) for role in roles}
     generator = cast(StyleGAN2 | MobileStyleGAN, networks["generator"])
