@@ -4,6 +4,7 @@ Whatever they say, a reader gives something sound or one sentence. STYLECLIP_RT_
 tries each reader gets, STYLECLIP_RT_FUZZ_FROM at which number they begin.
 """
 
+import copy
 import io
 import json
 import os
@@ -79,16 +80,18 @@ def mutated(text: str, chance: random.Random) -> bytes:
         container, key = chance.choice(found)
         what = chance.random()
         if what < 0.7:
-            container[key] = chance.choice(VALUES)
+            container[key] = copy.deepcopy(chance.choice(VALUES))
         elif what < 0.8:
             other, name = chance.choice(found)
             container[key] = json.loads(json.dumps(other[name])) if name in ids(other) else None
         elif what < 0.9:
             del container[key]
         elif isinstance(container, dict):
-            container[chance.choice(["x", "", "../x", "format", "name"])] = chance.choice(VALUES)
+            container[chance.choice(["x", "", "../x", "format", "name"])] = copy.deepcopy(
+                chance.choice(VALUES)
+            )
         else:
-            container.append(chance.choice(VALUES))
+            container.append(copy.deepcopy(chance.choice(VALUES)))
     return json.dumps(content).encode()
 
 
