@@ -1,4 +1,4 @@
-"""Editing and serving: what runs on top of the models."""
+"""Editing, inversion and serving: what runs on top of the models."""
 
 from styleclip_rt.threads import wait_briefly
 
