@@ -24,7 +24,6 @@ from styleclip_rt.export.networks import (
     weights_hash,
 )
 from styleclip_rt.models.generator import unfold
-from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.settings import EditSettings
 
 STEPS = "steps"
@@ -46,7 +45,7 @@ class _Edit(nn.Module):
         for name, reference in (("prior_phrases", self.prior), ("looks", self.directions)):
             if reference is not None:
                 with torch.no_grad():
-                    phrases = self.clip.encode_text(tokenize(reference.phrases))
+                    phrases = self.clip.encode_text(self.clip.tokenize(reference.phrases))
                 self.register_buffer(name, phrases)
 
     def space(self, start: Tensor) -> Space:
@@ -222,8 +221,8 @@ def _random_goal(
     bundle: Bundle, count: int, random: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
-        text = bundle.clip.encode_text(random_tokens(count, random))
-        neutral = bundle.clip.encode_text(tokenize([NEUTRAL_PROMPT]))
+        text = bundle.clip.encode_text(random_tokens(bundle.clip, count, random))
+        neutral = bundle.clip.encode_text(bundle.clip.tokenize([NEUTRAL_PROMPT]))
     return random_w_plus(bundle.generator, count, random), text, neutral
 
 

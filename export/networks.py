@@ -16,7 +16,6 @@ from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
-from styleclip_rt.models.tokenizer import tokenize
 
 BATCH = "batch"
 PHRASES = ("red lipstick", "a man with a beard", "blond hair", "an old woman", "dark skin")
@@ -158,10 +157,10 @@ def random_w_plus(
     return w + 0.05 * torch.randn(w.shape, generator=random)
 
 
-def random_tokens(count: int, random: torch.Generator) -> Tensor:
-    """Tokens [count, 77] of random phrases."""
+def random_tokens(clip: CLIP, count: int, random: torch.Generator) -> Tensor:
+    """Tokens [count, context_length] of random phrases."""
     chosen = torch.randint(len(PHRASES), (count,), generator=random).tolist()
-    return tokenize([PHRASES[i] for i in chosen])
+    return clip.tokenize([PHRASES[i] for i in chosen])
 
 
 def identity_of(bundle: Bundle) -> ArcFace | InceptionResnetV1:
@@ -260,7 +259,7 @@ def _clip_text(bundle: Bundle) -> Network:
         _TextEncoder(bundle.clip),
         (Port("tokens", (BATCH, config.text.context_length), "int64"),),
         (Port("embedding", (BATCH, config.embed_dim), kind="embedding"),),
-        lambda n, random: (random_tokens(n, random),),
+        lambda n, random: (random_tokens(bundle.clip, n, random),),
         weights_hash(bundle.clip),
         "none; tokens are those of CLIP's byte-pair encoding, zero after the end of text",
     )

@@ -18,7 +18,6 @@ from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.generator import fingerprint, sample_z, style_channels
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
-from styleclip_rt.models.tokenizer import tokenize
 
 Part = TypeVar("Part", bound=nn.Module)
 Array = NDArray[np.float32]
@@ -118,7 +117,7 @@ class TorchNetworks:
     @torch.no_grad()
     def text(self, prompts: Sequence[str]) -> Tensor:
         """Unit text embeddings [len(prompts), D]."""
-        return self.clip.encode_text(tokenize(list(prompts), self.context_length).to(self.device))
+        return self.clip.encode_text(self.clip.tokenize(prompts).to(self.device))
 
     def _here(self, network: Part) -> Part:
         # Where all runs on the CPU, those who share a bundle share its weights.

@@ -244,6 +244,12 @@ def test_hostile_files_are_refused_and_nothing_runs(tmp_path: Path) -> None:
         read_latents(tmp_path / "missing")
 
 
+def test_metadata_that_is_null_says_nothing() -> None:
+    header = b'{"__metadata__":null,"latent":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+    found = read_latents(len(header).to_bytes(8, "little") + header + bytes(8))
+    assert (found.space, found.generator, found.latents.shape) == ("w", "", (1, 2))
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "latent.safetensors"
     save_latents(path, W_PLUS, "w+", "f")

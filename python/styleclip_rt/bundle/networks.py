@@ -16,7 +16,7 @@ from styleclip_rt.models.generator import Generator, unfold
 from styleclip_rt.models.looks import LookDirections, RegionPrior
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
-from styleclip_rt.models.tokenizer import share_known, tokenize
+from styleclip_rt.models.tokenizer import share_known
 from styleclip_rt.settings import EditSettings
 
 
@@ -83,7 +83,7 @@ class Bundle:
         directions = self.look_directions
         if directions is None or reading == 0:
             return torch.zeros_like(start[:, 0])
-        phrases = self.clip.encode_text(tokenize(directions.phrases).to(texts.device))
+        phrases = self.clip.encode_text(self.clip.tokenize(directions.phrases).to(texts.device))
         p = (unfold(start) - unfold(self.generator.mean_latent)).mean(dim=1)
         return directions.to(texts.device).lead(texts, phrases, p, reading, hold)
 
@@ -94,7 +94,7 @@ class Bundle:
         if self.region_prior is None:
             return texts.new_ones(texts.shape[0], 1, 1, 1)
         prior = self.region_prior.to(texts.device)
-        phrases = self.clip.encode_text(tokenize(prior.phrases).to(texts.device))
+        phrases = self.clip.encode_text(self.clip.tokenize(prior.phrases).to(texts.device))
         return prior.relevance(texts, phrases)
 
 

@@ -145,7 +145,7 @@ def _read_safetensors(content: bytes, what: str) -> LatentFile:
         raise CheckpointError(
             f"{what} is no readable safetensors file ({reason_of(error)})."
         ) from None
-    metadata = header.get("__metadata__", {})
+    metadata = header.get("__metadata__") or {}
     if "architecture" in metadata:
         raise CheckpointError(
             f"{what} holds a model ({metadata['architecture']:.40}) and no latent; give the "

@@ -29,7 +29,6 @@ from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import alone_in, check_writable, replacing
 from styleclip_rt.models.generator import Generator, fingerprint, fold, unfold
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
-from styleclip_rt.models.tokenizer import tokenize
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.training.latent_dataset import LatentDataset
 from styleclip_rt.training.style_units import StyleStatistics, StyleUnits, style_lifts
@@ -187,7 +186,9 @@ class MapperTrainer:
         self.edit_step = EditStep(self.generator, clip, identity, self.loss, precision)
         self.weights = torch.tensor(loss_weights(self.loss), device=self.device)
         with torch.no_grad():
-            texts = clip.encode_text(tokenize([*settings.prompts, NEUTRAL_PROMPT]).to(self.device))
+            texts = clip.encode_text(
+                clip.tokenize([*settings.prompts, NEUTRAL_PROMPT]).to(self.device)
+            )
             self.text, self.neutral = texts[:-1], texts[-1:]
             self.relevance = bundle.relevance(self.text)
         if settings.paint > 0 and painter is None:
