@@ -36,13 +36,13 @@ py::object area_resample_of(const py::object& image_in, const Size& size,
   check_numbers(mean, channels, "mean");
   check_numbers(std, channels, "standard deviation");
 
-  py::array_t<float> out(Shape{image.shape(0), channels, size[0], size[1]});
+  py::array out = new_array(image.dtype(), {image.shape(0), channels, size[0], size[1]});
   if (planes == 0) return out;
   const BandMatrix rows = area_matrix(height, crop[0], crop[2], size[0]);
   const BandMatrix columns = area_matrix(width, crop[1], crop[3], size[1]);
   const Affine affine = normalisation(channels, mean.value_or(std::vector<double>{}),
                                       std.value_or(std::vector<double>{}));
-  float* to = out.mutable_data();
+  float* to = static_cast<float*>(out.mutable_data());
   {
     const py::gil_scoped_release others_may_run;
     area_resample(image.data<float>(), planes, channels, rows, columns, affine, crop[1],

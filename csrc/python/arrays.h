@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -156,6 +157,17 @@ py::object with_type(const Array& array, const Run& run) {
   return run(static_cast<double*>(nullptr));
 }
 
+// An array of a shape that a computer can count the bytes of; pybind11 takes that for granted.
+inline py::array new_array(const py::dtype& dtype, const Shape& shape) {
+  std::int64_t bytes = dtype.itemsize();
+  for (const std::int64_t side : shape) {
+    if (__builtin_mul_overflow(bytes, std::max<std::int64_t>(side, 1), &bytes)) {
+      throw py::value_error(text("a result of shape ", text_of(shape), " is too large"));
+    }
+  }
+  return {dtype, shape};
+}
+
 // A new array [N, C, H, W] whose memory is [N, H, W, C] or, not channels last, as its shape says.
 template <class S>
 struct NewImage {
@@ -164,7 +176,8 @@ struct NewImage {
 
   NewImage(const py::dtype& dtype, std::int64_t n, std::int64_t channels, std::int64_t height,
            std::int64_t width, bool last)
-      : memory(dtype, last ? Shape{n, height, width, channels} : Shape{n, channels, height, width}),
+      : memory(new_array(
+            dtype, last ? Shape{n, height, width, channels} : Shape{n, channels, height, width})),
         channels_last(last) {}
 
   S* data() { return static_cast<S*>(memory.mutable_data()); }

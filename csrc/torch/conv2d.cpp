@@ -5,6 +5,7 @@
 #include <ATen/ops/conv2d.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -165,8 +166,13 @@ Tensor composite(const Tensor& x, STYLECLIP_SIDES) {
   if (given(scale)) c = c * column(scale);
   if (given(shift)) c = c + column(shift);
   if (given(slope)) c = at::where(c > 0, c, c * column(slope));
-  c = at::conv2d_symint(c, weight.to(type), {}, {c10::SymInt(1), c10::SymInt(1)},
-                        {c10::SymInt(1), c10::SymInt(1)});
+  if (x.sym_size(1) == 0) {  // a sum over no channels
+    c = at::zeros_symint({x.sym_size(0), weight.sym_size(0), x.sym_size(2), x.sym_size(3)},
+                         c.options());
+  } else {
+    c = at::conv2d_symint(c, weight.to(type), {}, {c10::SymInt(1), c10::SymInt(1)},
+                          {c10::SymInt(1), c10::SymInt(1)});
+  }
   if (given(factor)) c = c * column(factor);
   if (given(bias)) c = c + column(bias);
   return c.to(x.scalar_type());
@@ -200,7 +206,7 @@ struct Conv2dFunction : torch::autograd::Function<Conv2dFunction> {
       });
       return result;
     }
-    const auto found = styleclip::composite_gradients(saved, wanted, grads, [&] {
+    const auto found = styleclip::composite_gradients(saved, wanted, grads, grads[0], [&] {
       return torch::autograd::variable_list{
           run([&](STYLECLIP_SIDES) { return composite(saved[0], STYLECLIP_SIDE_ARGUMENTS); })};
     });

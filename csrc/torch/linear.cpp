@@ -76,6 +76,9 @@ Tensor call(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, b
   return styleclip::call<"linear", decltype(linear_meta)>(x, weight, bias, transposed);
 }
 
+// All dimensions but the last as one.
+Tensor flat(const Tensor& x) { return x.dim() == 1 ? x.unsqueeze(0) : x.flatten(0, -2); }
+
 // The gradient of the input is this layer again, the other way round; so are all further ones.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
@@ -100,15 +103,12 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     if (context->needs_input_grad(0)) result[0] = call(grad, weight, {}, !transposed);
     if (context->needs_input_grad(1)) {
       const auto wide = weight.scalar_type();
-      const Tensor rows = x.reshape_symint({-1, x.sym_size(-1)}).to(wide);
-      const Tensor outputs = grad.reshape_symint({-1, grad.sym_size(-1)}).to(wide);
+      const Tensor rows = flat(x).to(wide), outputs = flat(grad).to(wide);
       result[1] = transposed ? rows.t().mm(outputs) : outputs.t().mm(rows);
     }
     // A bias that was not given has no edge in the graph.
     if (context->saved_data["biased"].toBool() && context->needs_input_grad(2)) {
-      result[2] = grad.reshape_symint({-1, grad.sym_size(-1)})
-                      .to(context->saved_data["bias_type"].toScalarType())
-                      .sum(0);
+      result[2] = flat(grad).to(context->saved_data["bias_type"].toScalarType()).sum(0);
     }
     return result;
   }

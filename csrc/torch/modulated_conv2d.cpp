@@ -129,7 +129,7 @@ struct Prepared {
         styleclip::pointer<C>(factor),
         styleclip::pointer<C>(noise),
         noise.defined() && noise.size(0) > 1 ? noise.size(2) * noise.size(3) : 0,
-        noise.defined() ? a.noise_strength->item().to<C>() : C(0),
+        noise.defined() ? static_cast<C>(a.noise_strength->item().toDouble()) : C(0),
         styleclip::pointer<C>(bias),
         styleclip::pointer<C>(rgb_weight),
         styleclip::pointer<C>(rgb_style),
@@ -275,7 +275,11 @@ torch::autograd::variable_list composite(STYLECLIP_LAYER) {
   const auto column = [&](const Tensor& side) { return side.to(type).unsqueeze(-1).unsqueeze(-1); };
   Tensor c = x.to(type) * column(style);
   const Tensor w = weight.to(type);
-  if (up) {
+  if (x.sym_size(1) == 0) {  // a sum over no channels
+    const int scale = up ? 2 : 1;
+    c = at::zeros_symint(
+        {x.sym_size(0), w.sym_size(0), x.sym_size(2) * scale, x.sym_size(3) * scale}, c.options());
+  } else if (up) {
     c = at::conv_transpose2d(c, w.transpose(0, 1), {}, 2);
     const Tensor taps = at::tensor({0.25, 0.75, 0.75, 0.25}, c.options());
     const Tensor filter = (taps.unsqueeze(1) * taps).expand_symint({w.sym_size(0), 1, 4, 4});
@@ -289,8 +293,8 @@ torch::autograd::variable_list composite(STYLECLIP_LAYER) {
   if (given(factor)) c = c * column(*factor);
   if (given(noise)) c = c + noise->to(type) * noise_strength->to(type);
   if (given(bias)) c = c + column(*bias);
-  Tensor y = at::leaky_relu(c, slope) * gain;
-  if (clamp) y = y.clamp(-*clamp, *clamp);
+  Tensor y = at::leaky_relu(c, styleclip::in_float(slope)) * gain;
+  if (clamp) y = y.clamp(-styleclip::in_float(*clamp), styleclip::in_float(*clamp));
   Tensor rgb;
   if (given(rgb_weight)) {
     rgb = at::conv2d(y * column(*rgb_style), column(*rgb_weight));
@@ -338,7 +342,7 @@ struct ModulatedConv2d : torch::autograd::Function<ModulatedConv2d> {
     const auto places = styleclip::wanted_gradients(*context, tensors, kTensors);
     const auto wanted = [&](size_t i) { return styleclip::contains(places, i); };
     if (at::GradMode::is_enabled() || wanted(1) || wanted(4) || wanted(6) || wanted(7)) {
-      const auto found = styleclip::composite_gradients(tensors, places, grads, [&] {
+      const auto found = styleclip::composite_gradients(tensors, places, grads, tensors[9], [&] {
         const auto outputs =
             run([](STYLECLIP_LAYER) { return composite(STYLECLIP_LAYER_ARGUMENTS); });
         return torch::autograd::variable_list(outputs.begin(), outputs.end());

@@ -220,7 +220,7 @@ Tensor composite(const torch::autograd::variable_list& tensors, double slope) {
   const auto type = wide(x.scalar_type());
   const auto column = [&](const Tensor& side) { return side.to(type).unsqueeze(-1).unsqueeze(-1); };
   Tensor z = x.to(type);
-  if (up_style.defined()) {
+  if (up_style.defined() && x.sym_size(1) > 0) {
     z = z * column(up_style);
     const auto c = tensors[3].sym_size(0);
     const Tensor low = z.slice_symint(1, 0, c);
@@ -233,13 +233,20 @@ Tensor composite(const torch::autograd::variable_list& tensors, double slope) {
                                    2);
     z = at::pixel_shuffle(quads.flatten(1, 2) * 0.5, 2);
   }
-  z = at::conv2d_symint(z * column(tensors[1]), tensors[3].to(type), {},
-                        {c10::SymInt(1), c10::SymInt(1)}, {c10::SymInt(1), c10::SymInt(1)},
-                        {c10::SymInt(1), c10::SymInt(1)}, tensors[3].sym_size(0));
-  z = at::conv2d(z, tensors[4].to(type));
+  if (x.sym_size(1) == 0) {  // a sum over no channels
+    const int scale = up_style.defined() ? 2 : 1;
+    z = at::zeros_symint(
+        {x.sym_size(0), tensors[4].sym_size(0), x.sym_size(2) * scale, x.sym_size(3) * scale},
+        z.options());
+  } else {
+    z = at::conv2d_symint(z * column(tensors[1]), tensors[3].to(type), {},
+                          {c10::SymInt(1), c10::SymInt(1)}, {c10::SymInt(1), c10::SymInt(1)},
+                          {c10::SymInt(1), c10::SymInt(1)}, tensors[3].sym_size(0));
+    z = at::conv2d(z, tensors[4].to(type));
+  }
   if (bias.defined()) z = z + column(bias);
   if (noise.defined()) z = z + noise.to(type);
-  return at::leaky_relu(z, slope).to(x.scalar_type());
+  return at::leaky_relu(z, styleclip::in_float(slope)).to(x.scalar_type());
 }
 
 struct SeparableConv2d : torch::autograd::Function<SeparableConv2d> {
@@ -267,7 +274,7 @@ struct SeparableConv2d : torch::autograd::Function<SeparableConv2d> {
     const auto places = styleclip::wanted_gradients(*context, tensors, kTensors);
     const auto wanted = [&](size_t i) { return styleclip::contains(places, i); };
     if (at::GradMode::is_enabled() || wanted(3) || wanted(4) || wanted(5) || wanted(6)) {
-      const auto found = styleclip::composite_gradients(tensors, places, grads, [&] {
+      const auto found = styleclip::composite_gradients(tensors, places, grads, tensors[7], [&] {
         return torch::autograd::variable_list{composite(tensors, slope)};
       });
       for (size_t i = 0; i < found.size(); ++i) result[places[i]] = found[i];

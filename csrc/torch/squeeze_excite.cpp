@@ -232,7 +232,7 @@ struct SqueezeExcite : torch::autograd::Function<SqueezeExcite> {
               grad, saved[0], saved[3], saved[1], saved[2]);
       return result;
     }
-    const auto found = styleclip::composite_gradients(saved, wanted, grads, [&] {
+    const auto found = styleclip::composite_gradients(saved, wanted, grads, grad, [&] {
       // The shortcut has no part in these gradients.
       const Tensor none = at::zeros({}, saved[0].options());
       return torch::autograd::variable_list{composite(saved[0], none, saved[1], saved[2])};

@@ -234,6 +234,8 @@ class TorchTensors:
         torch, draw = self.torch, self.draw
         if x is None or not isinstance(x, torch.Tensor):
             return self.side(*(draw.side() for _ in range(draw.randint(0, 5))))
+        if x.numel() > 10**6 or x.is_meta or x.layout != torch.strided:  # made so before
+            return x
         dtypes = (
             *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn),
             *(torch.float8_e5m2, torch.int8, torch.int64, torch.bool, torch.complex64),
@@ -257,7 +259,7 @@ class TorchTensors:
             "not finite": lambda: x * draw.choice((math.nan, math.inf)),
             "large": lambda: x * 1e30,
         }
-        return changes[draw.choice(list(changes))]()
+        return made_or(x, changes[draw.choice(list(changes))])
 
 
 def by_schema(draw: Draw, make: TorchTensors, schema: Any) -> list[Any]:
@@ -436,6 +438,8 @@ class Arrays:
         draw = self.draw
         if not isinstance(x, np.ndarray):
             return draw.choice((None, 1.0, "x", [1.0], self.side(2, 3), np.zeros((2, 2), ">f4")))
+        if x.size > 10**6:  # made so before
+            return x
         shape = list(x.shape)
         if shape:
             shape[draw.randrange(len(shape))] = draw.choice((0, 1, draw.side()))
@@ -456,7 +460,7 @@ class Arrays:
             "read-only": lambda: np.frombuffer(bytes_of, x.dtype).reshape(x.shape),
             "not finite": lambda: x * x.dtype.type(math.nan),
         }
-        return changes[draw.choice(list(changes))]()
+        return made_or(x, changes[draw.choice(list(changes))])
 
 
 class Native:
@@ -495,6 +499,14 @@ class Native:
         if name == "modulated_conv2d" and arguments[5] is None:
             arguments[5] = 0.0
         return getattr(self.native, name)(*arguments)
+
+
+def made_or(x: Any, change: Callable[[], Any]) -> Any:
+    """What a change makes of an argument, or the argument, where torch or NumPy cannot."""
+    try:
+        return change()
+    except (RuntimeError, ValueError, MemoryError):
+        return x
 
 
 def attempt(call: Callable[[], Any]) -> Any:

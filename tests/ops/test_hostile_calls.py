@@ -156,3 +156,26 @@ def test_gradients_of_empty_images_are_empty(sizes):
         assert torch.isfinite(y).all()
         (grad,) = torch.autograd.grad(y.sum(), x)
         assert grad.shape == x.shape
+
+
+@pytest.mark.parametrize("sizes", EMPTY)
+def test_all_gradients_of_empty_layers_are_there(sizes):
+    *tensors, up, slope, gain, clamp = layer(*sizes, ones)
+    tensors = [x.requires_grad_() for x in tensors]
+    y, rgb = kernels().modulated_conv2d(*tensors, up, slope, gain, clamp)
+    found = torch.autograd.grad(y.sum() + rgb.sum(), tensors)
+    assert [x.shape for x in found] == [x.shape for x in tensors]
+    assert all(torch.isfinite(x).all() for x in found)
+    tensors = [x.requires_grad_() for x in separable(*sizes, ones)]
+    found = torch.autograd.grad(
+        kernels().separable_conv2d(*tensors, None, None, 0.2).sum(), tensors
+    )
+    assert [x.shape for x in found] == [x.shape for x in tensors]
+
+
+def test_a_gradient_of_the_image_s_weight_alone():
+    tensors = list(layer(1, 3, 4, 5, 6, ones))
+    tensors[7].requires_grad_()
+    y, rgb = kernels().modulated_conv2d(*tensors)
+    (found,) = torch.autograd.grad((y, rgb), tensors[7], (ones(*y.shape), ones(*rgb.shape)))
+    assert torch.equal(found, y.sum((0, 2, 3)).expand(3, 4))

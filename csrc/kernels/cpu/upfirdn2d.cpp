@@ -132,6 +132,11 @@ template <class S>
 void upfirdn2d(const Upfirdn2d<S>& a, const S* x, S* y, ComputeOf<S>* space, std::int64_t begin,
                std::int64_t end) {
   using C = ComputeOf<S>;
+  if (a.height == 0 || a.width == 0) {
+    const std::int64_t row = a.out_width * (a.channels_last ? a.channels : 1);
+    std::memset(y + begin * row, 0, (end - begin) * row * sizeof(S));
+    return;
+  }
   if (a.channels_last) {
     const Separated<C> taps(a.kernel, a.rows, a.columns);
     if (taps.found) return upfirdn2d_separated(a, taps, x, y, begin, end);
