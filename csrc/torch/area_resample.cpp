@@ -32,11 +32,19 @@ void check_constants(const Doubles& values, const c10::SymInt& channels, const c
                     "area_resample needs one ", name, " per channel or none, got ", values.size());
 }
 
+// A schema's length of a list binds nobody.
+void check_lengths(c10::SymIntArrayRef crop, c10::SymIntArrayRef size) {
+  TORCH_CHECK_VALUE(crop.size() == 4 && size.size() == 2,
+                    "area_resample needs a crop of four numbers and a size of two, got ",
+                    crop.size(), " and ", size.size());
+}
+
 Tensor area_resample_meta(const Tensor& image, c10::SymIntArrayRef crop, c10::SymIntArrayRef size,
                           Doubles mean, Doubles std) {
   check_image(image);
   check_constants(mean, image.sym_size(1), "mean");
   check_constants(std, image.sym_size(1), "standard deviation");
+  check_lengths(crop, size);
   styleclip::check_fault(
       styleclip::area_resample_fault(image.sym_size(2), image.sym_size(3), crop, size));
   return at::empty_symint({image.sym_size(0), image.sym_size(1), size[0], size[1]},
@@ -47,6 +55,7 @@ Tensor area_resample_transpose_meta(const Tensor& grad, c10::SymIntArrayRef imag
                                     c10::SymIntArrayRef crop, Doubles std) {
   check_image(grad);
   check_constants(std, grad.sym_size(1), "standard deviation");
+  check_lengths(crop, image_size);
   styleclip::check_fault(styleclip::area_resample_fault(image_size[0], image_size[1], crop,
                                                         grad.sym_sizes().slice(2)));
   return at::empty_symint({grad.sym_size(0), grad.sym_size(1), image_size[0], image_size[1]},

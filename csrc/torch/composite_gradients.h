@@ -70,7 +70,12 @@ torch::autograd::variable_list composite_gradients(torch::autograd::variable_lis
     their_grads.push_back(grads[i]);
   }
   if (made.empty()) return gradients_of_nothing(saved, wanted);
-  return torch::autograd::grad(made, inputs, their_grads, again, again, /*allow_unused=*/true);
+  torch::autograd::variable_list found =
+      torch::autograd::grad(made, inputs, their_grads, again, again, /*allow_unused=*/true);
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (!found[i].defined()) found[i] = at::zeros_like(inputs[i]);
+  }
+  return found;
 }
 
 }  // namespace styleclip

@@ -20,6 +20,8 @@ using at::Tensor;
 Tensor upfirdn2d_meta(const Tensor& x, const Tensor& kernel, c10::SymInt up, c10::SymInt down,
                       c10::SymIntArrayRef padding, double, bool) {
   styleclip::check_activations(x, "upfirdn2d");
+  // A schema's length of a list binds nobody.
+  TORCH_CHECK_VALUE(padding.size() == 4, "upfirdn2d needs four paddings, got ", padding.size());
   TORCH_CHECK_VALUE(kernel.dim() == 2 && kernel.device() == x.device(),
                     "upfirdn2d needs a kernel [kh, kw] on ", x.device(), ", got ", kernel.dim(),
                     " dimensions on ", kernel.device());

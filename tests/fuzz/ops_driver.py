@@ -438,7 +438,7 @@ class Arrays:
         draw = self.draw
         if not isinstance(x, np.ndarray):
             return draw.choice((None, 1.0, "x", [1.0], self.side(2, 3), np.zeros((2, 2), ">f4")))
-        if x.size > 10**6:  # made so before
+        if x.size > 10**6 or x.dtype == object:  # made so before
             return x
         shape = list(x.shape)
         if shape:

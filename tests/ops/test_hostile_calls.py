@@ -179,3 +179,19 @@ def test_a_gradient_of_the_image_s_weight_alone():
     y, rgb = kernels().modulated_conv2d(*tensors)
     (found,) = torch.autograd.grad((y, rgb), tensors[7], (ones(*y.shape), ones(*rgb.shape)))
     assert torch.equal(found, y.sum((0, 2, 3)).expand(3, 4))
+
+
+@pytest.mark.parametrize("length", [0, 3, 5])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_lists_of_another_length_are_refused(length, device):
+    x = torch.ones(1, 3, 4, 4, device=device)
+    numbers = [1] * length
+    for call in (
+        lambda: kernels().upfirdn2d(x, torch.ones(2, 2, device=device), 1, 1, numbers, 1.0, False),
+        lambda: kernels().area_resample(x, numbers, (2, 2), [], []),
+        lambda: kernels().area_resample(x, (0, 0, 4, 4), numbers, [], []),
+        lambda: kernels().area_resample_transpose(x, (8, 8), numbers, []),
+        lambda: kernels().area_resample_transpose(x, numbers, (0, 0, 4, 4), []),
+    ):
+        with pytest.raises(ValueError, match="needs"):
+            call()
