@@ -126,7 +126,7 @@ def test_a_saved_latent_can_be_sent(client: Any) -> None:
         ),
         ({"prompt": "old"}, b"", "mapper is missing"),
         ({"mapper": "hair", "any_prompt": "x"}, b"", "any_prompt must be of the kind boolean"),
-        ({"mapper": "hair", "prompt": "old"}, b"no latent", "no readable safetensors file"),
+        ({"mapper": "hair", "prompt": "old"}, b"no latent", "readable safetensors file"),
         (
             {"mapper": "hair", "prompt": "old"},
             save({"latent": torch.zeros(1, 18, 512)}),

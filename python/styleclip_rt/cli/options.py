@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 
+TURNED = 25
+"""Degrees from which a face is drawn too poorly to be moved."""
+
 
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def apply(command: Command) -> Command:
@@ -140,13 +143,22 @@ class Faces(NamedTuple):
             bar.update()
 
         with bar:
-            return open_photograph(
+            found = open_photograph(
                 latents,
                 self.image,
                 self.which or "largest",
                 self.quality or "fast",
                 on_step=on_step,
             )
+        for face in found:
+            turned = abs(face.face.yaw)
+            if turned > TURNED:
+                click.echo(
+                    f"note: the face is turned by {turned:.0f} degrees; edits that move it, such as "
+                    "a smile, may come out badly.",
+                    err=True,
+                )
+        return found
 
 
 def start_options(command: Command) -> Command:
