@@ -154,8 +154,8 @@ class Faces(NamedTuple):
             turned = abs(face.face.yaw)
             if turned > TURNED:
                 click.echo(
-                    f"note: the face is turned by {turned:.0f} degrees; edits that move it, such as "
-                    "a smile, may come out badly.",
+                    f"note: the face is turned by {turned:.0f} degrees; edits that move it, "
+                    "such as a smile, may come out badly.",
                     err=True,
                 )
         return found
