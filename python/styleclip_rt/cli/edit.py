@@ -46,7 +46,7 @@ def edit(
     exports: Path | None,
     **settings: Any,
 ) -> None:
-    """Edit a face so that it looks like PROMPT; several prompts or faces run as one batch."""
+    """Edit a face so that it looks like PROMPT; each prompt on each face, if there are several."""
     # Nothing here imports torch, so that an engine can do without.
     from styleclip_rt.files import check_writable
     from styleclip_rt.runtime.editor import Editor
