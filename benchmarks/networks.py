@@ -8,7 +8,7 @@ from torch import Tensor
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 from styleclip_rt.models.clip import CLIP, VIT_B_32
-from styleclip_rt.models.generator import Generator
+from styleclip_rt.models.generator import Generator, to_w_plus
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 
@@ -57,4 +57,4 @@ def latents(model: Generator, batch: int) -> Tensor:
     z = torch.randn(batch, model.latent_dim, generator=generator)
     with torch.no_grad():
         w = model.mapping(z.to(model.mean_latent.device), 0.7)
-    return w[:, None].repeat(1, model.n_latent, 1)
+    return to_w_plus(model, w)

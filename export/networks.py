@@ -14,6 +14,7 @@ from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
+from styleclip_rt.models.generator import to_w_plus
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
 
@@ -153,7 +154,7 @@ def random_w_plus(
     """w+ [count, n_latent, latent_dim] with rows a little apart, as edits have them."""
     z = torch.randn(count, generator.latent_dim, generator=random)
     with torch.no_grad():
-        w = generator.mapping(z, 0.7)[:, None].repeat(1, generator.n_latent, 1)
+        w = to_w_plus(generator, generator.mapping(z, 0.7))
     return w + 0.05 * torch.randn(w.shape, generator=random)
 
 

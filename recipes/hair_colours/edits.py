@@ -22,6 +22,7 @@ from recipes.labels.regions import to_oklab
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.editing.losses import light_gradients, luminance
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.models.generator import to_w_plus
 from styleclip_rt.models.mapper import PromptMapper
 from styleclip_rt.pictures import contact_sheet, to_pil
 from styleclip_rt.training.latent_dataset import LatentDataset
@@ -132,7 +133,7 @@ class HairEdits:
         """A few faces, from the end of the split, with each of the prompts."""
         lines, texts = [], self.texts.cpu()
         for row in range(len(self.latents))[-SHEET_FACES:]:
-            w_plus = self.latents.w([row])[:, None].repeat(1, self.generator.n_latent, 1)
+            w_plus = to_w_plus(self.generator, self.latents.w([row]))
             moves = [mapper(w_plus, text[None]) for text in texts]
             latents = torch.cat([w_plus, *(w_plus + move for move in moves)])
             drawn = [self._draw(latent[None].to(self.device), SIZE) for latent in latents]
@@ -158,7 +159,7 @@ class HairEdits:
         masks = self.masks.of(rows).to(self.device)
         area = masks.mean(dim=(2, 3))
         w = self.latents.w(rows).to(self.device)
-        w_plus = w[:, None].repeat(1, self.generator.n_latent, 1)
+        w_plus = to_w_plus(self.generator, w)
         original = self._look(self._draw(w_plus, SIZE), masks)
         channels = original.colours.new_tensor(_CHANNELS)
         hair = original.colours[:, 0] / channels

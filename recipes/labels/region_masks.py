@@ -17,7 +17,7 @@ from recipes.labels.regions import find_regions
 from recipes.labels.teachers import Teachers
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import replacing
-from styleclip_rt.models.generator import Generator
+from styleclip_rt.models.generator import Generator, to_w_plus
 from styleclip_rt.training.latent_dataset import LatentDataset
 
 MASKS = ("hair", "left", "right", "skin", "clothes")
@@ -95,7 +95,7 @@ class RegionMasks:
             for first in range(0, len(rows), _AT_ONCE):
                 few = rows[first : first + _AT_ONCE]
                 w = self.latents.w(few).to(self.generator.mean_latent.device)
-                w_plus = w[:, None].repeat(1, self.generator.n_latent, 1)
+                w_plus = to_w_plus(self.generator, w)
                 size = min(_DRAWN, self.generator.resolution)
                 drawn = self.generator.synthesis(w_plus, size).float() * 0.5 + 0.5
                 parts.append(self._masks(drawn.clamp(0, 1).cpu(), self.teachers))

@@ -8,6 +8,7 @@ into the convolutions. The weights are MediaPipe's own (Apache-2.0), see ``weigh
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from styleclip_rt.errors import CheckpointError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _WEIGHTS = Path(__file__).parents[1] / "weights" / "photos"
 
@@ -323,7 +326,7 @@ class PersonSegmenter(nn.Module):
         return logits[:, 0]
 
 
-def _load(network: nn.Module, name: str) -> None:
+def _loaded(network: Network, name: str) -> Network:
     path = _WEIGHTS / f"{name}.safetensors"
     try:
         network.load_state_dict(load_file(path))
@@ -331,7 +334,7 @@ def _load(network: nn.Module, name: str) -> None:
         raise CheckpointError(
             f"{path} is missing or damaged ({type(error).__name__}); install the package again."
         ) from error
-    network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(False)
 
 
 @cache
@@ -341,9 +344,7 @@ def face_detector() -> FaceDetector:
     Raises:
         CheckpointError: the package's weights are missing or damaged.
     """
-    network = FaceDetector()
-    _load(network, "face_detector")
-    return network
+    return _loaded(FaceDetector(), "face_detector")
 
 
 @cache
@@ -353,9 +354,7 @@ def face_mesh() -> FaceMesh:
     Raises:
         CheckpointError: the package's weights are missing or damaged.
     """
-    network = FaceMesh()
-    _load(network, "face_mesh")
-    return network
+    return _loaded(FaceMesh(), "face_mesh")
 
 
 @cache
@@ -365,6 +364,4 @@ def person_segmenter() -> PersonSegmenter:
     Raises:
         CheckpointError: the package's weights are missing or damaged.
     """
-    network = PersonSegmenter()
-    _load(network, "person_segmenter")
-    return network
+    return _loaded(PersonSegmenter(), "person_segmenter")

@@ -27,7 +27,7 @@ from styleclip_rt.editing.step import EditStep, Targets
 from styleclip_rt.editing.views import random_views
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import alone_in, check_writable, replacing
-from styleclip_rt.models.generator import Generator, fingerprint, fold, unfold
+from styleclip_rt.models.generator import Generator, fingerprint, fold, to_w_plus, unfold
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.pictures import contact_sheet, loss_plot, save_png, to_pil
 from styleclip_rt.training.latent_dataset import LatentDataset
@@ -285,7 +285,7 @@ class MapperTrainer:
         return torch.from_numpy(views[0]).to(self.device, non_blocking=True)
 
     def _w_plus(self, w: Tensor) -> Tensor:
-        return w.to(self.device)[:, None].repeat(1, self.generator.n_latent, 1)
+        return to_w_plus(self.generator, w.to(self.device))
 
     @torch.no_grad()
     def _targets(self, original: Tensor, painted: Painted | None) -> Targets:
