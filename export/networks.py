@@ -38,6 +38,8 @@ class Network:
         settings: of the edit, for the graphs of an edit.
         mapper, prompts: for the networks of a mapper, its name and what it was trained for.
         has_gradient: it takes a gradient inside, which is to become part of the graph.
+        multiples: of what the lengths of free dimensions are; where none is named, of 1.
+        fp32_only: half precision does not place its pixels.
     """
 
     name: str
@@ -51,18 +53,26 @@ class Network:
     mapper: str = ""
     prompts: tuple[str, ...] = ()
     has_gradient: bool = False
+    multiples: Mapping[str, int] = field(default_factory=dict)
+    fp32_only: bool = False
 
     def in_precision(self, precision: str) -> "Network":
         """The same with arithmetic in "fp32" or "fp16" between float32 inputs and outputs.
 
         Raises:
-            StyleClipError: it takes a gradient, which float16 would round to zero.
+            StyleClipError: it takes a gradient, which float16 would round to zero, or works on
+                places in pictures.
         """
         if precision == "fp32":
             return self
         if self.has_gradient:
             raise StyleClipError(
                 f"{self.name} takes a gradient, which fp16 rounds to zero: export it in fp32."
+            )
+        if self.fp32_only:
+            raise StyleClipError(
+                f"{self.name} works on places in pictures, for which fp16 is too coarse: export it "
+                "in fp32."
             )
         return replace(self, module=_InHalf(self.module))
 
@@ -137,6 +147,25 @@ class _TextEncoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.clip.encode_text(tokens)
+
+
+class _Relevance(nn.Module):
+    """Text embeddings -> where they may change a face, see `Bundle.relevance`."""
+
+    phrases: Tensor
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__()
+        self.prior = bundle.region_prior
+        if self.prior is not None:
+            with torch.no_grad():
+                phrases = bundle.clip.encode_text(bundle.clip.tokenize(self.prior.phrases))
+            self.register_buffer("phrases", phrases)
+
+    def forward(self, text: Tensor) -> Tensor:
+        if self.prior is None:
+            return torch.ones_like(text[:, :1])[:, :, None, None]
+        return self.prior.relevance(text, self.phrases)
 
 
 class _IdentityEncoder(nn.Module):
@@ -281,6 +310,24 @@ def _identity(bundle: Bundle) -> Network:
     )
 
 
+def _relevance(bundle: Bundle) -> Network:
+    module, dim = _Relevance(bundle), bundle.clip.config.embed_dim
+
+    def sample(count: int, random: torch.Generator) -> tuple[Tensor, ...]:
+        return (nn.functional.normalize(torch.randn(count, dim, generator=random)),)
+
+    with torch.no_grad():
+        height, width = module(torch.zeros(1, dim)).shape[2:]
+    return Network(
+        "relevance",
+        module,
+        (Port("text", (BATCH, dim), kind="embedding"),),
+        (Port("where", (BATCH, 1, height, width)),),
+        sample,
+        weights_hash(bundle.clip, module),
+    )
+
+
 NETWORKS: dict[str, Callable[[Bundle], Network]] = {
     "mapping": _mapping,
     "synthesis": _synthesis,
@@ -289,5 +336,6 @@ NETWORKS: dict[str, Callable[[Bundle], Network]] = {
     "clip_image": _clip_image,
     "clip_text": _clip_text,
     "identity": _identity,
+    "relevance": _relevance,
 }
 """Name -> what builds it from a bundle."""

@@ -73,7 +73,11 @@ def program(network: Network, fused: bool = False) -> torch.export.ExportedProgr
     """
     free = [free_dimensions(port) for port in network.inputs]
     names = {name for dimensions in free for name in dimensions.values()}
-    lengths = {name: torch.export.Dim(name, min=1, max=MAX_LENGTH) for name in names}
+    lengths = {
+        name: times * torch.export.Dim(name, min=1, max=MAX_LENGTH // times)
+        for name in names
+        for times in (network.multiples.get(name, 1),)
+    }
     shapes = tuple({i: lengths[name] for i, name in port.items()} for port in free)
     with tracing(fused):
         return torch.export.export(

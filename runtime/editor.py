@@ -19,15 +19,18 @@ from styleclip_rt.editing.schedule import LOSSES, check_losses, learning_rate_fa
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
+from styleclip_rt.runtime.networks import Networks
 from styleclip_rt.runtime.prompts import check_prompt
-from styleclip_rt.runtime.results import EditedFace, EditResult
-from styleclip_rt.runtime.starts import Latents, Start, from_seeds, from_values
+from styleclip_rt.runtime.results import EditedFace, EditedGroup, EditResult
+from styleclip_rt.runtime.starts import Start, check_together, from_seeds, from_values
 from styleclip_rt.settings import EditSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from styleclip_rt.bundle import Bundle
+    from styleclip_rt.photos.faces import Which
+    from styleclip_rt.runtime.mapper import MapperRuntime, Move
     from styleclip_rt.runtime.photographs import OnStep, Photograph
 
     Values = Tensor | NDArray[np.float32]
@@ -61,7 +64,7 @@ class EditEngine(Protocol):
     made_with: dict[str, object]
 
     @property
-    def networks(self) -> "Networks": ...
+    def networks(self) -> Networks: ...
 
     def known_text(self, prompts: Sequence[str]) -> list[float | None]:
         """How much of each prompt CLIP saw in training, 0 to 1; None if that is not recorded."""
@@ -75,23 +78,6 @@ class EditEngine(Protocol):
             StyleClipError: a start of another generator, or settings that this engine cannot
                 follow.
         """
-
-
-class Networks(Latents, Protocol):
-    """A generator in some engine.
-
-    Attributes:
-        resolution: of its images, in px.
-        context_length: tokens that its CLIP reads of a text, two marks among them.
-    """
-
-    @property
-    def context_length(self) -> int: ...
-    @property
-    def resolution(self) -> int: ...
-
-    def draw(self, latent: Any) -> "Values":
-        """w+ [N, n_latent, latent_dim] -> images [N, 3, H, W] in [0, 1] at full size."""
 
 
 class Editor:
@@ -118,6 +104,9 @@ class Editor:
         exports: str | Path | None = None,
     ) -> None:
         self.engine: EditEngine
+        self._mappers: MapperRuntime | None = None
+        self._engine, self._device, self._exports = engine, device, exports
+        self._bundle = bundle
         if engine == "torch":
             from styleclip_rt.runtime.torch_edits import TorchEdits
 
@@ -152,6 +141,7 @@ class Editor:
         latent: "Values | None" = None,
         start: Start | None = None,
         image: "str | Path | Photograph | None" = None,
+        keep_rest: bool = False,
         progress: bool = False,
         frames_every: int = 0,
         **settings: Any,
@@ -164,6 +154,8 @@ class Editor:
             latent: w [1, latent_dim], w+ [1, n_latent, latent_dim] or styles [1, channels]; or
             start: of `styleclip_rt.runtime.starts`; or
             image: a photograph, as `invert` takes or gives it: the result's image has its size.
+            keep_rest: of the drawing before stays, pixel by pixel, what the prompt is not about;
+                of a photograph it does anyway.
             progress: show a progress bar on stderr.
             frames_every: keep a draft every so many steps.
             settings: fields of `EditSettings` that differ from the bundle's.
@@ -178,6 +170,7 @@ class Editor:
             seeds=[0] if nothing else None if seed is None else [seed],
             latents=latent,
             starts=None if start is None else [start],
+            keep_rest=keep_rest,
             progress=progress,
             frames_every=frames_every,
             **settings,
@@ -202,9 +195,86 @@ class Editor:
         Raises:
             StyleClipError: there is no picture or no such face, or this engine cannot.
         """
+        if face == "all":
+            raise StyleClipError("invert gives one face: invert_faces gives all of them.")
+        return self.invert_faces(image, face, quality, on_step)[0]
+
+    def invert_faces(
+        self,
+        image: str | Path,
+        faces: "Which | Sequence[Which]" = "all",
+        quality: str = "fast",
+        on_step: "OnStep | None" = None,
+    ) -> "list[Photograph]":
+        """The faces of one photograph, from left to right, for `edit_together`; see `invert`.
+
+        Args:
+            faces: "all", or several numbers, 1 for the leftmost; they come in that order.
+        """
         from styleclip_rt.runtime.photographs import open_photograph
 
-        return open_photograph(self.engine.networks, Path(image), face, quality, on_step=on_step)[0]
+        return open_photograph(self.engine.networks, Path(image), faces, quality, on_step=on_step)
+
+    def edit_together(
+        self,
+        prompts: str | Sequence[str],
+        faces: "Sequence[Photograph | Start]",
+        *,
+        progress: bool = False,
+        frames_every: int = 0,
+        on_step: "Callable[[int, Values], None] | None" = None,
+        **settings: Any,
+    ) -> EditedGroup[EditResult]:
+        """Edit several faces of one photograph into one picture of it, one after the other.
+
+        Args:
+            prompts: one for all, or one a face.
+            faces: of `invert_faces`.
+            progress, frames_every, on_step, settings: as in `edit_many`.
+
+        Raises:
+            StyleClipError: as for `edit_many`; or the faces are not of one photograph.
+        """
+        starts = [face if isinstance(face, Start) else face.start for face in faces]
+        texts = [prompts] * len(starts) if isinstance(prompts, str) else prompts
+        check_together(starts, len(texts), "prompt")
+        chosen = self._checked(texts, settings)
+        edits = self._edits(texts, starts, chosen, progress, frames_every, on_step, together=True)
+        return EditedGroup(list(edits))
+
+    def apply(self, face: "Start | Photograph", moves: "Sequence[Move]") -> EditedFace:
+        """Edit a face by looks and mappers, without the optimiser; offsets add up.
+
+        Args:
+            face: a start of `styleclip_rt.runtime.starts`, or what `invert` gives: the result's
+                image is the whole photograph then.
+            moves: such as `Move("smiling", 0.7)` and `Move("red hair")`, looks that
+                `styleclip looks` lists; or a mapper's, `Move("hair-colour", "red hair", 0.7)`.
+
+        Raises:
+            StyleClipError: no move, no such look or mapper, a strength out of range, or this
+                engine does not have it.
+        """
+        from styleclip_rt.runtime.looks import mappers_for, moves_of
+
+        start = face if isinstance(face, Start) else face.start
+        resolved = moves_of(moves)
+        runtime = self._holding(mappers_for(resolved))
+        (edited,) = runtime.edit_starts([start], resolved)
+        return edited
+
+    def _holding(self, mappers: Sequence[str]) -> "MapperRuntime":
+        """What applies at least the named mappers; all that it once held it keeps."""
+        from styleclip_rt.runtime.mapper import MapperRuntime
+
+        held = () if self._mappers is None else tuple(self._mappers.prompts)
+        if self._mappers is None or not set(mappers) <= set(held):
+            names = dict.fromkeys((*held, *mappers))
+            bundle: Any = self.engine.networks if self._engine == "torch" else self._bundle
+            self._mappers = MapperRuntime(
+                bundle, tuple(names), self._device, self._engine, self._exports
+            )
+        return self._mappers
 
     def edit_many(
         self,
@@ -213,6 +283,7 @@ class Editor:
         seeds: Sequence[int] | None = None,
         latents: "Values | None" = None,
         starts: Sequence[Start] | None = None,
+        keep_rest: bool = False,
         progress: bool = False,
         frames_every: int = 0,
         on_step: "Callable[[int, Values], None] | None" = None,
@@ -225,7 +296,7 @@ class Editor:
             seeds: one a face; or
             latents: w [N, latent_dim], w+ [N, n_latent, latent_dim] or styles [N, channels]; or
             starts: of `styleclip_rt.runtime.starts`.
-            progress, frames_every, settings: as in `edit`.
+            keep_rest, progress, frames_every, settings: as in `edit`.
             on_step: called after each step of a face with its number and the draft [1, 3, H, W],
                 about [0, 1].
 
@@ -243,6 +314,7 @@ class Editor:
                 seeds=seeds,
                 latents=latents,
                 starts=starts,
+                keep_rest=keep_rest,
                 progress=progress,
                 frames_every=frames_every,
                 on_step=on_step,
@@ -257,6 +329,7 @@ class Editor:
         seeds: Sequence[int] | None = None,
         latents: "Values | None" = None,
         starts: Sequence[Start] | None = None,
+        keep_rest: bool = False,
         progress: bool = False,
         frames_every: int = 0,
         on_step: "Callable[[int, Values], None] | None" = None,
@@ -268,17 +341,38 @@ class Editor:
         number of faces, and the optimiser makes a visible difference of the last bit. So a face
         comes out as it would alone, and memory is that of one.
         """
-        chosen = replace(self.settings, **_known_settings(settings))
-        for prompt in prompts:
-            check_prompt(prompt)
-        if not prompts:
-            raise StyleClipError("there is no prompt: say how the face should look.")
+        chosen = self._checked(prompts, settings)
         faces = self._starts(seeds, latents, starts, chosen.truncation_psi)
+        if keep_rest:
+            from styleclip_rt.runtime import photographs
+
+            faces = [photographs.keep_rest(face, self.engine.networks.photos) for face in faces]
         if len(faces) != len(prompts):
             raise StyleClipError(
                 f"give one seed or one latent for each prompt: there are {len(faces)} faces for "
                 f"{len(prompts)} prompts."
             )
+        yield from self._edits(prompts, faces, chosen, progress, frames_every, on_step)
+
+    def _checked(self, prompts: Sequence[str], settings: dict[str, Any]) -> EditSettings:
+        chosen = replace(self.settings, **_known_settings(settings))
+        for prompt in prompts:
+            check_prompt(prompt)
+        if not prompts:
+            raise StyleClipError("there is no prompt: say how the face should look.")
+        return chosen
+
+    def _edits(
+        self,
+        prompts: Sequence[str],
+        faces: Sequence[Start],
+        chosen: EditSettings,
+        progress: bool,
+        frames_every: int,
+        on_step: "Callable[[int, Values], None] | None",
+        together: bool = False,
+    ) -> Iterator[EditResult]:
+        """One after the other; `together`: each goes into the picture that the one before left."""
         known = self.engine.known_text(prompts)
         bar = tqdm(
             total=chosen.steps * len(faces),
@@ -287,10 +381,15 @@ class Editor:
             disable=not progress,
         )
         with bar, _interruptible() as interrupted:
+            onto = None
             for prompt, face, share in zip(prompts, faces, known, strict=True):
-                yield self._edit(
-                    prompt, face, share, chosen, interrupted, bar, frames_every, on_step
+                start = replace(face, onto=onto) if together else face
+                result = self._edit(
+                    prompt, start, share, chosen, interrupted, bar, frames_every, on_step
                 )
+                yield result
+                if together:
+                    onto = result.image
                 if interrupted.is_set():
                     return
 

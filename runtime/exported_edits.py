@@ -66,10 +66,7 @@ class ExportedEdits:
     ) -> "ExportedRun":
         """See `styleclip_rt.runtime.editor.EditEngine`."""
         self._check(settings)
-        if any(start.scene is not None for start in starts):
-            raise StyleClipError("photographs are edited with engine torch: leave --engine out.")
-        start = np.stack([start.latent for start in starts])
-        return ExportedRun(self.networks, prompts, settings, start)
+        return ExportedRun(self.networks, prompts, settings, starts)
 
     def _check(self, settings: EditSettings) -> None:
         for name in BUILT_IN:
@@ -92,11 +89,13 @@ class ExportedRun:
         networks: ExportedNetworks,
         prompts: Sequence[str],
         settings: EditSettings,
-        start: Array,
+        starts: Sequence[Start],
     ) -> None:
-        self.networks, self.start = networks, start
+        self.networks, self.starts = networks, starts
+        self.start = start = np.stack([start.latent for start in starts])
         features = networks.text([*prompts, NEUTRAL_PROMPT])
         text, neutral = features[:-1], features[-1:]
+        self.text = text
         targets = networks.run("edit_start", start=start, text=text, neutral=neutral)
         offset = targets.pop("offset")
         self.state = {"offset": offset, "mean": 0 * offset, "square": 0 * offset}
@@ -127,15 +126,17 @@ class ExportedRun:
         offset = self.kept if kept else self.state["offset"]
         latents = self.networks.run("edit_latent", start=self.start, offset=offset)["w_plus"]
         faces = []
-        for i in range(len(latents)):
+        for i, start in enumerate(self.starts):
             pair = [self.networks.draw(w_plus[i : i + 1]) for w_plus in (latents, self.start)]
             codes = [self.networks.run("identity", image=image)["embedding"] for image in pair]
-            faces.append(
-                EditedFace(
-                    to_pil(pair[0][0]),
-                    to_pil(pair[1][0]),
-                    latents[i],
-                    float((codes[0] * codes[1]).sum()),
-                )
+            face = EditedFace(
+                to_pil(pair[0][0]),
+                to_pil(pair[1][0]),
+                latents[i],
+                float((codes[0] * codes[1]).sum()),
             )
+            if start.scene is not None:
+                where = self.networks.relevance(self.text[i : i + 1])[0]
+                face = face.in_scene(start, where)
+            faces.append(face)
         return faces

@@ -1,5 +1,6 @@
 """Edits by mapper with exported graphs, without torch."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from styleclip_rt.engines import Array
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.runtime.exported_networks import ExportedNetworks
-from styleclip_rt.runtime.moves import CheckedMove, another_clip
+from styleclip_rt.runtime.moves import MAX_STRENGTH, CheckedMove, another_clip
 
 SAME_MOVE = 0.05
 """How far, as a share of its length, a move by number may be from the same move by text."""
@@ -52,6 +53,18 @@ class ExportedMappers:
                     "not take: use engine torch, or its mapper_synthesis file."
                 )
             self.prompts[name] = info.prompts
+        self.limits = dict.fromkeys(self.prompts, (0.0, MAX_STRENGTH))
+
+    @property
+    def resolution(self) -> int:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        return self.networks.resolution
+
+    def drafts(self) -> "ExportedMappers":
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        twin = copy.copy(self)
+        twin.networks = self.networks.drawing("draft")
+        return twin
 
     def given(self, w_plus: Array) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
@@ -66,7 +79,16 @@ class ExportedMappers:
 
     def relevance(self, moves: Sequence[CheckedMove]) -> Array:
         """See `styleclip_rt.runtime.moves.MapperEngine`."""
-        raise StyleClipError("photographs are edited with engine torch: leave --engine out.")
+        if any(prompt is None for _, prompt, _ in moves):  # who knows what that is about
+            return np.ones((1, 1), np.float32)
+        prompts = [
+            prompt if isinstance(prompt, str) else self.prompts[name][prompt]
+            for name, prompt, _ in moves
+            if prompt is not None
+        ]
+        self.networks.load("clip_text")
+        where: Array = self.networks.relevance(self.networks.text(prompts)).max(0)
+        return where
 
     def one(self, latent: Array, face: int) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
@@ -75,6 +97,11 @@ class ExportedMappers:
     def draw(self, latent: Array) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
         return self.networks.draw(latent)
+
+    def draw_together(self, latents: Sequence[Array]) -> list[Array]:
+        """See `styleclip_rt.runtime.moves.MapperEngine`; one after the other, as exports are of
+        one face."""
+        return [self.draw(latent)[0] for latent in latents]
 
     def saved(self, latent: Array) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""

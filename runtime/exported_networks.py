@@ -1,5 +1,6 @@
 """The exported networks of one bundle, in one folder, as functions of NumPy arrays. No torch."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,19 @@ import numpy as np
 from styleclip_rt import engines
 from styleclip_rt.engines import Array, Engine
 from styleclip_rt.errors import ExportError
+from styleclip_rt.photos.engine import PhotoEngine, chosen
 from styleclip_rt.random_numbers import Random
+
+PHOTOS = (
+    "face_detector",
+    "face_mesh",
+    "person_segmenter",
+    "resample",
+    "warp",
+    "oklab",
+    "recolour",
+)
+"""What photographs need: the graphs of `styleclip_rt.photos.torch_photos`."""
 
 
 class ExportedNetworks:
@@ -37,6 +50,13 @@ class ExportedNetworks:
         self._device = "cpu" if device == "auto" else device
         self._graphs: dict[str, Engine] = {}
         self.load(*names, drawing)
+
+    def drawing(self, name: str) -> "ExportedNetworks":
+        """The same files, drawing with another; errors are those of the class."""
+        self.load(name)
+        twin = copy.copy(self)
+        twin._drawing = name
+        return twin
 
     def load(self, *names: str) -> None:
         """Load further files, unless they are loaded already; errors are those of the class."""
@@ -101,6 +121,19 @@ class ExportedNetworks:
         return ()
 
     @property
+    def photos(self) -> PhotoEngine:
+        """Computes on the pixels of photographs: ONNX files, which are loaded at first use, or
+        PyTorch beside any other engine.
+
+        Raises:
+            ExportError: one is missing or broken.
+        """
+        if self._engine != "onnxruntime":
+            return chosen(None)
+        self.load(*PHOTOS)
+        return self
+
+    @property
     def fingerprint(self) -> str:
         """Of the generator; the files do not say it."""
         return ""
@@ -124,10 +157,15 @@ class ExportedNetworks:
         tokens = np.array(token_rows(list(prompts), self.context_length), np.int64)
         return self.run("clip_text", tokens=tokens)["embedding"]
 
-    def draw(self, w_plus: Array) -> Array:
+    def relevance(self, text: Array) -> Array:
+        """Unit text embeddings [N, D] -> where they may change a face, [N, h, w] in [0, 1]."""
+        self.load("relevance")
+        return self.run("relevance", text=text)["where"][:, 0]
+
+    def draw(self, latent: Array) -> Array:
         """w+ -> images [N, 3, H, W] in [0, 1]; one at a time, to bound memory."""
         images = [
-            self.run(self._drawing, w_plus=w_plus[i : i + 1])["image"] for i in range(len(w_plus))
+            self.run(self._drawing, w_plus=latent[i : i + 1])["image"] for i in range(len(latent))
         ]
         return np.concatenate([np.clip(image * 0.5 + 0.5, 0, 1) for image in images])
 

@@ -1,39 +1,33 @@
 """From an aligned photograph to the latent that draws it nearest.
 
 The editor's own way, backwards: Adam in whitened w+ (`editing.spaces`, so that what comes out is
-still a face that can be edited) on the generator's draft, from the mean face. StyleGAN2's projector
-(Karras et al. 2020, appendix D) does it in w for generated images.
+still a face that can be edited) on the generator's drafts, small ones first, from where the
+photograph's encoder (`photos.encoder`) points, or from the mean face of a generator without one.
+StyleGAN2's projector (Karras et al. 2020, appendix D) does it in w for generated images.
+
+It is the same for every engine, and needs no torch: an engine judges.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
-from styleclip_rt.editing.losses import light_gradients, luminance
 from styleclip_rt.editing.schedule import learning_rate_factor
-from styleclip_rt.editing.spaces import Space, Whitening
-from styleclip_rt.editing.step import EditStep
-from styleclip_rt.models.generator import to_w_plus
-from styleclip_rt.ops.area_resample import area_resample
-from styleclip_rt.runtime.torch_networks import TorchNetworks
-from styleclip_rt.settings import EditSettings
 
-QUALITIES = {"fast": 60, "best": 200}
-"""Steps of each."""
+QUALITIES = {"fast": 32, "best": 120}
+"""Steps of each at most, on small drafts (`editing.reconstruction`); of the best, the second half
+on the bundle's."""
 
-LEARNING_RATE = 0.12
-COARSE = 64
-LIGHT = 128
-"""Sides in px at which colours, and gradients of luminance, are compared too."""
+LEARNING_RATE, ADAM_BETAS, ADAM_EPS = 0.12, (0.5, 0.9), 1e-8
+"""Adam forgets soon here: its usual betas remember more steps than there are."""
 
-PIXELS, COLOURS, GRADIENTS, PERSON, CONTENT, DISTANCE = 1.0, 1.0, 4.0, 0.6, 0.3, 1e-4
-"""Weights: L1 at the draft's size and at COARSE px, of gradients, of 1 - cosine of the identity's
-and of CLIP's embeddings, and of the squared length of the whitened offset."""
+PATIENCE, GAIN, HALVINGS = 8, 0.003, 3
+"""Where so many steps have not lowered the total by so large a part of it, the rate is halved;
+where it was halved so often already, it stops."""
+
+Array = NDArray[np.float32]
 
 
 class Step(NamedTuple):
@@ -43,77 +37,73 @@ class Step(NamedTuple):
     identity: float
 
 
+class Inversion(Protocol):
+    """One photograph that is being inverted in an engine."""
+
+    def first(self) -> Array:
+        """The offset in whitened w+ [1, ...] to begin with."""
+
+    def judge(self, offset: Array, fine: bool) -> tuple[float, float, Array]:
+        """How far an offset's draft, a small one or the bundle's own, is from the photograph; the
+        cosine of their identity embeddings; and the gradient of the distance."""
+
+    def latent(self, offset: Array) -> Array:
+        """The w+ [n_latent, latent_dim] of an offset."""
+
+
 def invert(
-    networks: TorchNetworks,
-    photograph: Tensor,
+    inversion: Inversion,
     quality: str = "fast",
-    precision: str = "fp32",
     on_step: Callable[[int, int, Step], None] | None = None,
-) -> NDArray[np.float32]:
+) -> Array:
     """The w+ [n_latent, latent_dim] that draws the face of a photograph nearest.
 
     Args:
-        networks: whose latent it becomes.
-        photograph: float32 [3, S, S] in [0, 1], RGB, aligned as FFHQ is.
+        inversion: of the photograph.
         quality: one of QUALITIES.
-        precision: "fp32" or "bf16", of drawing and judging.
-        on_step: called after each step with its number, how many there are, and how near it came.
+        on_step: called after each step with its number, how many there are at most, and how near it
+            came.
     """
-    generator, steps = networks.generator, QUALITIES[quality]
-    draft = networks.bundle.draft_resolution
-    settings = EditSettings(draft=draft, id=PERSON, whiten=True)
-    draw = EditStep(generator, networks.clip, networks.identity, settings, precision)
-    goal = _Goal(draw, photograph.to(networks.device)[None])
-    mean = to_w_plus(generator, generator.mean_latent[None])
-    space = Space(generator, "w+", mean, range(generator.n_latent), None, Whitening(generator))
-    offset = space.zero().requires_grad_(True)
-    optimiser = torch.optim.Adam([offset], lr=LEARNING_RATE)
-    best, kept = float("inf"), offset.detach().clone()
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps)
-        total, identity = goal.distance(draw.draw(space.latent(offset)))
-        total = total + DISTANCE * offset.square().sum()
-        (offset.grad,) = torch.autograd.grad(total, offset)
-        reached = float(total.detach())
-        if reached < best:
-            best, kept = reached, offset.detach().clone()
-        optimiser.step()
-        if on_step is not None:
-            on_step(step, steps, Step(reached, float(identity)))
-    with torch.no_grad():
-        latent = space.w_plus(kept)[0]
-    nearest: NDArray[np.float32] = latent.float().cpu().numpy()
-    return nearest
+    steps, done, halved = QUALITIES[quality], 0, 0
+    stages = [(False, steps)]
+    if quality == "best":
+        stages = [(False, steps // 2), (True, steps - steps // 2)]
+    offset = inversion.first()
+    adam = _Adam(offset)
+    for fine, count in stages:
+        best, kept, since, expected = float("inf"), offset, 0, float("inf")
+        step, end = done, done + count
+        while step < end:
+            total, identity, gradient = inversion.judge(offset, fine)
+            if total < best:
+                best, kept = total, offset
+            rate = LEARNING_RATE * learning_rate_factor(step, steps) / 2**halved
+            offset = offset - adam.move(gradient, rate)
+            if on_step is not None:
+                on_step(step, steps, Step(total, identity))
+            since = 0 if best < expected else since + 1
+            if since == 0:
+                expected = best * (1 - GAIN)
+            step += 1
+            if since == PATIENCE:
+                halved, since = halved + 1, 0
+                step = step if halved <= HALVINGS else end
+        done, offset = end, kept
+    return inversion.latent(offset)
 
 
-class _Goal:
-    """What the photograph looks like to the losses, computed once."""
+class _Adam:
+    """Kingma and Ba 2015."""
 
-    def __init__(self, draw: EditStep, photograph: Tensor) -> None:
-        self.step = draw
-        with torch.no_grad():
-            small = area_resample(photograph, draw.resolution)
-            self.pixels = small
-            self.coarse, self.gradients = _seen(small)
-            self.person = draw.identify(small)
-            self.content = draw.embed(small)
+    def __init__(self, offset: Array) -> None:
+        self.mean, self.square, self.steps = np.zeros_like(offset), np.zeros_like(offset), 0
 
-    def distance(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """[1, 3, H, W] of the draft's size -> the weighted distance, and the identity's cosine."""
-        coarse, gradients = _seen(image)
-        person = (self.step.identify(image) * self.person).sum()
-        content = (self.step.embed(image) * self.content).sum()
-        total = (
-            PIXELS * (image - self.pixels).abs().mean()
-            + COLOURS * (coarse - self.coarse).abs().mean()
-            + GRADIENTS * (gradients - self.gradients).abs().mean()
-            + PERSON * (1 - person)
-            + CONTENT * (1 - content)
-        )
-        return total, person.detach()
-
-
-def _seen(image: Tensor) -> tuple[Tensor, Tensor]:
-    light = F.adaptive_avg_pool2d(luminance(image), LIGHT)
-    return F.adaptive_avg_pool2d(image, COARSE), light_gradients(light)
+    def move(self, gradient: Array, rate: float) -> Array:
+        """What a step subtracts."""
+        self.steps += 1
+        first, second = (np.float32(beta) for beta in ADAM_BETAS)
+        self.mean = first * self.mean + (1 - first) * gradient
+        self.square = second * self.square + (1 - second) * gradient * gradient
+        corrected = np.sqrt(self.square) / np.float32((1 - ADAM_BETAS[1] ** self.steps) ** 0.5)
+        length = np.float32(rate / (1 - ADAM_BETAS[0] ** self.steps))
+        return np.asarray(length * self.mean / (corrected + np.float32(ADAM_EPS)), np.float32)

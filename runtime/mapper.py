@@ -3,24 +3,34 @@
 Which engine computes them is chosen at the start; nothing here needs torch.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
-from styleclip_rt.runtime.moves import MAX_STRENGTH, TRUNCATION_PSI, CheckedMove, MapperEngine, Move
+from styleclip_rt.runtime.moves import TRUNCATION_PSI, CheckedMove, MapperEngine, Move
+from styleclip_rt.runtime.networks import Networks
 from styleclip_rt.runtime.prompts import check_prompt
-from styleclip_rt.runtime.results import EditedFace
-from styleclip_rt.runtime.starts import Scene, Start, as_float32, from_seeds
+from styleclip_rt.runtime.results import EditedFace, EditedGroup
+from styleclip_rt.runtime.starts import Start, as_float32, check_together, from_seeds
 
 if TYPE_CHECKING:
     from styleclip_rt.bundle import Bundle
+    from styleclip_rt.runtime.torch_networks import TorchNetworks
 
 __all__ = ["MapperRuntime", "Move"]
+
+FACES_KEPT = 8
+"""Drawings of faces as they were, 3 MB each at 1024 px, that a runtime remembers."""
 
 
 class MapperRuntime:
@@ -30,7 +40,8 @@ class MapperRuntime:
     engine "torch", NumPy arrays with any other.
 
     Args:
-        bundle: whose generator draws: a bundle, its name or folder.
+        bundle: whose generator draws: a bundle, its name or folder; or its networks where they are
+            to run, for the engine torch.
         mappers: names of `styleclip mapper list`, or files, by the names that moves give them.
         device: where to run.
         engine: "torch", or one that runs exported files without torch: "onnxruntime".
@@ -44,7 +55,7 @@ class MapperRuntime:
 
     def __init__(
         self,
-        bundle: "Bundle | str",
+        bundle: "Bundle | TorchNetworks | str",
         mappers: Sequence[str] | Mapping[str, Path],
         device: str = "cpu",
         engine: str = "torch",
@@ -61,8 +72,10 @@ class MapperRuntime:
 
             folder = exports_folder(bundle, exports)
             self.engine = ExportedMappers(folder, mappers, engine, device, draft)
-        self.networks = self.engine.networks
+        self.networks: Networks = self.engine.networks
         self.latent_shape = self.networks.latent_shape
+        # A face is edited again and again, and drawn as it was each time.
+        self._unedited = lru_cache(FACES_KEPT)(self._drawn)
 
     @classmethod
     def from_bundle(
@@ -106,9 +119,25 @@ class MapperRuntime:
                 f"the latent has shape {list(w_plus.shape)}: this generator takes "
                 f"[N, {rows}, {dim}]."
             )
+        return self.engine.latents(w_plus, self.check(moves, any_prompt))
+
+    def check(self, moves: Sequence[Move], any_prompt: bool = False) -> list[CheckedMove]:
+        """The moves as the engine takes them; raises StyleClipError as `latents` does."""
         if not moves:
             raise StyleClipError("give at least one move.")
-        return self.engine.latents(w_plus, [self._checked(move, any_prompt) for move in moves])
+        return [self._checked(move, any_prompt) for move in moves]
+
+    def drafts(self) -> "MapperRuntime":
+        """The same networks and mappers, drawing the smaller images that edits are made on.
+
+        Raises:
+            StyleClipError: there are none.
+        """
+        twin = copy.copy(self)
+        twin.engine = self.engine.drafts()
+        twin.networks = twin.engine.networks
+        twin._unedited = lru_cache(FACES_KEPT)(twin._drawn)
+        return twin
 
     def draw(self, latent: Any) -> Any:
         """w+ or styles -> images [N, 3, H, W] in [0, 1]."""
@@ -135,40 +164,75 @@ class MapperRuntime:
         self, w_plus: Any, moves: Sequence[Move], any_prompt: bool = False
     ) -> list[EditedFace]:
         """Edit and draw latents; arguments and errors as for `latents`."""
-        return self._faces(w_plus, moves, any_prompt, [None] * len(w_plus))
+        return self._faces(w_plus, moves, any_prompt, None)
 
     def edit_starts(
         self, starts: Sequence[Start], moves: Sequence[Move], any_prompt: bool = False
     ) -> list[EditedFace]:
         """Edit and draw faces; those of photographs come back in them. Moves and errors as for
         `latents`."""
-        scenes = [start.scene for start in starts]
-        return self._faces(self.w_plus(starts), moves, any_prompt, scenes)
+        return self._faces(self.w_plus(starts), moves, any_prompt, starts)
+
+    def edit_together(
+        self, starts: Sequence[Start], moves: Sequence[Sequence[Move]], any_prompt: bool = False
+    ) -> EditedGroup[EditedFace]:
+        """Edit several faces of one photograph into one picture of it.
+
+        Args:
+            starts: of the faces, as `Photograph.start` gives them.
+            moves: those of each face.
+
+        Raises:
+            StyleClipError: as for `latents`; or the faces are not of one photograph.
+        """
+        check_together(starts, len(moves), "list of moves")
+        faces: list[EditedFace] = []
+        for start, its in zip(starts, moves, strict=True):
+            onto = faces[-1].image if faces else None
+            faces += self.edit_starts([replace(start, onto=onto)], its, any_prompt)
+        return EditedGroup(faces)
+
+    def relevance(self, moves: Sequence[Move], any_prompt: bool = False) -> NDArray[np.float32]:
+        """Where in faces the prompts of `moves` change things, [h, w] in [0, 1]; errors as for
+        `latents`."""
+        return self.engine.relevance(self.check(moves, any_prompt))
 
     def _faces(
-        self, w_plus: Any, moves: Sequence[Move], any_prompt: bool, scenes: Sequence[Scene | None]
+        self,
+        w_plus: Any,
+        moves: Sequence[Move],
+        any_prompt: bool,
+        starts: Sequence[Start] | None,
     ) -> list[EditedFace]:
         edited = self.latents(w_plus, moves, any_prompt)
         saved = self.engine.saved(edited)
-        where = np.ones((1, 1), np.float32)
-        if any(scene is not None for scene in scenes):
-            where = self.engine.relevance([self._checked(move, any_prompt) for move in moves])
-        return [
+        given = as_float32(w_plus)
+        given = given if isinstance(given, np.ndarray) else given.cpu().numpy()
+        faces = [
             EditedFace(
                 to_pil(self.draw(self.engine.one(edited, i))[0]),
-                to_pil(self.draw(w_plus[i : i + 1])[0]),
+                self._unedited(latent.tobytes()).copy(),
                 saved[i],
-            ).in_scene(scene, where)
-            for i, scene in enumerate(scenes)
+            )
+            for i, latent in enumerate(given)
         ]
+        if starts is None or all(start.scene is None for start in starts):
+            return faces
+        where = self.relevance(moves, any_prompt)
+        return [face.in_scene(start, where) for face, start in zip(faces, starts, strict=True)]
+
+    def _drawn(self, latent: bytes) -> Image.Image:
+        w_plus = np.frombuffer(latent, np.float32).reshape(1, *self.latent_shape).copy()
+        return to_pil(self.draw(self.engine.given(w_plus))[0])
 
     def _checked(self, move: Move, any_prompt: bool) -> CheckedMove:
         if move.mapper not in self.engine.prompts:
             known = ", ".join(self.engine.prompts) or "none is loaded"
             raise StyleClipError(f"unknown mapper {move.mapper!r}: choose from {known}.")
-        if not 0 <= move.strength <= MAX_STRENGTH:
+        least, most = self.engine.limits[move.mapper]
+        if not least <= move.strength <= most:
             raise StyleClipError(
-                f"the strength must be from 0 to {MAX_STRENGTH}, but is {move.strength}."
+                f"the strength must be from {least:g} to {most:g}, but is {move.strength}."
             )
         prompts = self.engine.prompts[move.mapper]
         if move.prompt:

@@ -8,18 +8,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from styleclip_rt import files
 from styleclip_rt.checkpoints.latent_file import save_latents
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import appearing_in
 from styleclip_rt.files import check_writable as check_writable
 from styleclip_rt.pictures import comparison, loss_plot, save_png
-from styleclip_rt.runtime.starts import Scene
+from styleclip_rt.runtime.starts import PictureFile, Start
 from styleclip_rt.settings import EditSettings
 
 if TYPE_CHECKING:
@@ -31,10 +32,15 @@ _FILES = (
     "edited.png",
     "comparison.png",
     "loss.png",
+    "loss-*.png",
     "latent.safetensors",
+    "latent-*.safetensors",
     "frames/*.png",
 )
 """What an edit may leave beside its edit.json."""
+
+INVERTED = "photograph.json"
+"""What a folder holds that `styleclip invert` wrote."""
 
 LARGEST_TILE = 1024
 """Pixels a side of the pictures in a comparison."""
@@ -56,14 +62,17 @@ class EditedFace(NamedTuple):
     original: Image.Image
     latent: "Tensor | NDArray[np.float32]"
     identity: float | None = None
-    scene: Scene | None = None
+    scene: PictureFile | None = None
 
-    def in_scene(self, scene: Scene | None, relevance: NDArray[np.float32]) -> "EditedFace":
+    def in_scene(self, start: Start, relevance: NDArray[np.float32]) -> "EditedFace":
         """The same in the picture that the face was cut out of, if it was; see `Scene`."""
+        scene = start.scene
         if scene is None:
             return self
-        whole = scene.put_back(self.original, self.image, relevance)
-        return self._replace(image=whole, original=scene.original, scene=scene)
+        whole = scene.put_back(self.original, self.image, relevance, start.onto)
+        if scene.file is None:
+            return self._replace(image=whole)
+        return self._replace(image=whole, original=scene.file.original, scene=scene.file)
 
 
 @dataclass
@@ -99,7 +108,7 @@ class EditResult:
     known_text: float | None
     identity: float | None
     generator: str = ""
-    scene: Scene | None = None
+    scene: PictureFile | None = None
     frames: list[Image.Image] = field(default_factory=list)
 
     def save(self, folder: str | Path) -> Path:
@@ -109,6 +118,53 @@ class EditResult:
             StyleClipError: the folder cannot be written.
         """
         return save_result(self, Path(folder))
+
+
+Edited = TypeVar("Edited", EditedFace, EditResult)
+
+
+@dataclass(frozen=True)
+class EditedGroup(Generic[Edited]):
+    """Several faces of one photograph, edited in one picture.
+
+    Attributes:
+        faces: in the order in which they were edited; the image of each shows those before it too.
+    """
+
+    faces: list[Edited]
+
+    @property
+    def image(self) -> Image.Image:
+        """The photograph with all of them edited."""
+        return self.faces[-1].image
+
+    @property
+    def original(self) -> Image.Image:
+        """The photograph."""
+        return self.faces[-1].original
+
+    @property
+    def scene(self) -> PictureFile | None:
+        """Which photograph it is."""
+        return self.faces[-1].scene
+
+
+def check_spared(photograph: Path | None, folder: Path) -> None:
+    """Check that no photograph is lost when an edit is written to a folder.
+
+    Args:
+        photograph: that is edited, if any.
+
+    Raises:
+        StyleClipError: it would be, or one that was inverted.
+    """
+    if (folder / INVERTED).exists():
+        raise StyleClipError(
+            f"{folder} holds a photograph that was inverted, which an edit would spoil: choose "
+            "another folder with --out."
+        )
+    if photograph is not None:
+        files.check_spared(photograph, folder, ("edited*", "edit.json", *_FILES))
 
 
 def parameters(result: EditResult) -> dict[str, object]:
@@ -156,13 +212,11 @@ def save_result(result: EditResult, folder: Path) -> Path:
         StyleClipError: the folder cannot be written, or the disk is full.
     """
     known = parameters(result)
-    with _together(folder) as work:
+    with _together(folder, result.scene) as work:
         _write_pair(result, result.prompt, known, work)
         save_png(loss_plot(result.history), work / "loss.png", {"styleclip_rt": json.dumps(known)})
         save_latent(result.latent, result.generator, work, prompt=result.prompt)
-        for i, frame in enumerate(result.frames):
-            (work / "frames").mkdir(exist_ok=True)
-            save_png(frame, work / "frames" / f"{i:04d}.png", {})
+        _write_frames(result, work)
     return folder
 
 
@@ -175,24 +229,59 @@ def save_mapped(
     Raises:
         StyleClipError: the folder cannot be written, or the disk is full.
     """
-    with _together(folder) as work:
+    with _together(folder, face.scene) as work:
         _write_pair(face, title, known, work)
         save_latent(face.latent[None], generator, work)
     return folder
 
 
+def save_group(
+    group: EditedGroup[EditResult] | EditedGroup[EditedFace],
+    generator: str,
+    folder: Path,
+    title: str,
+    known: dict[str, object],
+) -> Path:
+    """Write the edited photograph, comparison.png and edit.json into `folder`, and of each face
+    latent-N.safetensors and, where the optimiser edited it, loss-N.png; all together.
+
+    Raises:
+        StyleClipError: the folder cannot be written, or the disk is full.
+    """
+    faces: Sequence[EditedFace | EditResult] = group.faces
+    with _together(folder, group.scene) as work:
+        _write_pair(group, title, known, work)
+        for number, face in enumerate(faces, 1):
+            latent = face.latent
+            if isinstance(face, EditResult):
+                texts = {"styleclip_rt": json.dumps(parameters(face))}
+                save_png(loss_plot(face.history), work / f"loss-{number}.png", texts)
+                _write_frames(face, work, f"{number}-")
+            else:
+                latent = latent[None]
+            save_latent(latent, generator, work, f"latent-{number}.safetensors")
+    return folder
+
+
 def save_latent(
-    latent: "Tensor | NDArray[np.float32]", generator: str, folder: Path, **more: str
+    latent: "Tensor | NDArray[np.float32]",
+    generator: str,
+    folder: Path,
+    name: str = "latent.safetensors",
+    **more: str,
 ) -> None:
-    """Write latent.safetensors: w+ [N, n_latent, latent_dim] or styles [N, channels] of the
+    """Write a file of latents: w+ [N, n_latent, latent_dim] or styles [N, channels] of the
     generator with that fingerprint."""
     values = np.asarray(latent)
     space = "w+" if values.ndim == 3 else "s"
-    save_latents(folder / "latent.safetensors", values, space, generator, **more)
+    save_latents(folder / name, values, space, generator, **more)
 
 
 def _write_pair(
-    face: EditedFace | EditResult, title: str, known: dict[str, object], work: Path
+    face: EditedFace | EditResult | EditedGroup[EditedFace] | EditedGroup[EditResult],
+    title: str,
+    known: dict[str, object],
+    work: Path,
 ) -> None:
     texts = {"styleclip_rt": json.dumps(known)}
     if face.scene is None:
@@ -207,10 +296,17 @@ def _write_pair(
     )
 
 
+def _write_frames(result: EditResult, work: Path, which: str = "") -> None:
+    for i, frame in enumerate(result.frames):
+        (work / "frames").mkdir(exist_ok=True)
+        save_png(frame, work / "frames" / f"{which}{i:04d}.png", {})
+
+
 @contextmanager
-def _together(folder: Path) -> Iterator[Path]:
+def _together(folder: Path, scene: PictureFile | None) -> Iterator[Path]:
     """A folder for the files of one result, which appear in `folder` when all are written."""
     check_writable(folder)
+    check_spared(None if scene is None else scene.path, folder)
     try:
         with appearing_in(folder, "edit.json", _FILES) as work:
             yield work

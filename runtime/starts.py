@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 
-class Scene(Protocol):
-    """What a face was cut out of, and goes back into when it is edited."""
+class PictureFile(Protocol):
+    """A user's picture, of which an edited face is a part."""
+
+    @property
+    def path(self) -> Path:
+        """Of the picture's file."""
 
     @property
     def original(self) -> Image.Image:
@@ -34,11 +38,24 @@ class Scene(Protocol):
     def write(self, image: Image.Image, stem: Path, said: str) -> Path:
         """Write an edited picture as a file of the same kind, and what was done into it."""
 
+
+class Scene(Protocol):
+    """What a face was cut out of, and goes back into when it is edited."""
+
+    @property
+    def file(self) -> PictureFile | None:
+        """Whose part it is; None for a face that is only drawn."""
+
     def put_back(
-        self, before: Image.Image, after: Image.Image, relevance: NDArray[np.float32]
+        self,
+        before: Image.Image,
+        after: Image.Image,
+        relevance: NDArray[np.float32],
+        onto: Image.Image | None = None,
     ) -> Image.Image:
-        """The whole picture with what changed between two drawings of the face, where the map
-        [h, w] in [0, 1] of a prompt says that it may."""
+        """The whole picture, or `onto`, which is the picture with other faces edited, with what
+        changed between two drawings of the face, where the map [h, w] in [0, 1] of a prompt says
+        that it may."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,9 @@ class Start:
         z: [latent_dim] that it was mapped from; None for other faces than generated ones.
         seed: of a generated face.
         source: where it came from, in words: "seed 7".
-        scene: the photograph that it is in; None for a face that is only drawn.
+        scene: the photograph that it is in; or the drawing itself, of which is to stay what a
+            prompt is not about; None for a face whose edits are drawn anew.
+        onto: that photograph with other faces edited, which this one joins; None for as it is.
     """
 
     latent: Array
@@ -59,6 +78,7 @@ class Start:
     seed: int | None = None
     source: str = ""
     scene: Scene | None = None
+    onto: Image.Image | None = None
 
     @property
     def in_style_space(self) -> bool:
@@ -154,6 +174,21 @@ def from_values(
         f"{source} has shape {list(array.shape)}: this generator takes [{n}, {dim}] or "
         f"[{n}, {rows}, {dim}]{styles}."
     )
+
+
+def check_together(starts: Sequence[Start], count: int, what: str) -> None:
+    """Check that faces can be edited in one picture.
+
+    Args:
+        count: how many of `what` are given for them.
+
+    Raises:
+        StyleClipError: there are none, they are not in photographs, or `count` is another.
+    """
+    if not starts or any(start.scene is None or start.scene.file is None for start in starts):
+        raise StyleClipError("only faces of a photograph are edited together: name one.")
+    if len(starts) != count:
+        raise StyleClipError(f"give one {what} for each of the {len(starts)} faces, not {count}.")
 
 
 def as_float32(values: "Values") -> "Values":

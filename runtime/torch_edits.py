@@ -57,7 +57,6 @@ class TorchEdits:
             "weights": self.bundle.digest,
             "precision": self.precision,
         }
-        self._whitening: Whitening | None = None
         self.uses_graphs = self.device.type == "cuda"
         self._graphs: dict[KindOfStep, CudaGraph[StepResult]] = {}
         self._graphs_turn = threading.Lock()
@@ -74,9 +73,7 @@ class TorchEdits:
 
     def whitening(self) -> Whitening:
         """Statistics of the generator's latents, measured at first use."""
-        if self._whitening is None:
-            self._whitening = Whitening(self.networks.generator)
-        return self._whitening
+        return self.networks.whitening
 
     def fast_step(self, kind: KindOfStep, step: StepFunction) -> StepFunction:
         """`step`, or on a GPU one graph for all edits whose steps are of that kind."""
@@ -183,7 +180,7 @@ class TorchRun:
                 latents[i],
                 self._same_person(images[i : i + 1], originals[i : i + 1]),
             )
-            faces.append(face.in_scene(start.scene, self.relevance[i, 0].cpu().numpy()))
+            faces.append(face.in_scene(start, self.relevance[i, 0].cpu().numpy()))
         return faces
 
     def _same_person(self, image: Tensor, original: Tensor) -> float | None:

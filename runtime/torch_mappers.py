@@ -1,5 +1,6 @@
 """Edits by mapper with the networks themselves, in PyTorch."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle
-from styleclip_rt.bundle.download import sha256_of
 from styleclip_rt.bundle.mappers import find, load_for
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import sha256_of
 from styleclip_rt.models.moves import LatentMove
 from styleclip_rt.runtime.moves import CheckedMove, another_clip
 from styleclip_rt.runtime.torch_networks import TorchNetworks
@@ -26,16 +27,14 @@ class TorchMappers:
 
     def __init__(
         self,
-        bundle: Bundle | str,
+        bundle: Bundle | TorchNetworks | str,
         mappers: Sequence[str] | Mapping[str, Path],
         device: str,
         draft: bool,
     ) -> None:
-        self.networks = TorchNetworks(bundle, device)
-        bundle = self.networks.bundle
-        self.resolution = bundle.draft_resolution if draft else None
-        if self.resolution == 0:
-            raise StyleClipError(f"the bundle {bundle.name!r} has no drafts to draw.")
+        here = bundle if isinstance(bundle, TorchNetworks) else TorchNetworks(bundle, device)
+        self.networks, bundle = here, here.bundle
+        self._drawn_at = self._draft_resolution() if draft else None
         files = dict(mappers) if isinstance(mappers, Mapping) else {m: find(m) for m in mappers}
         self.moves: dict[str, LatentMove] = {
             name: load_for(bundle, path, name).to(self.networks.device)
@@ -44,10 +43,23 @@ class TorchMappers:
         self.made_with: dict[str, object] = {
             "bundle": bundle.name,
             "weights": bundle.digest,
-            "drawn at": self.resolution or self.networks.resolution,
+            "drawn at": self.resolution,
             "mappers": {name: sha256_of(path) for name, path in files.items()},
         }
         self.prompts = {name: move.prompts for name, move in self.moves.items()}
+        self.limits = {name: move.limits for name, move in self.moves.items()}
+
+    @property
+    def resolution(self) -> int:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        return self._drawn_at or self.networks.resolution
+
+    def drafts(self) -> "TorchMappers":
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        twin = copy.copy(self)
+        twin._drawn_at = self._draft_resolution()
+        twin.made_with = self.made_with | {"drawn at": twin.resolution}
+        return twin
 
     def given(self, w_plus: NDArray[np.float32]) -> Tensor:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
@@ -79,17 +91,21 @@ class TorchMappers:
     @torch.inference_mode()
     def relevance(self, moves: Sequence[CheckedMove]) -> NDArray[np.float32]:
         """See `styleclip_rt.runtime.moves.MapperEngine`."""
-        networks = self.networks
-        if any(prompt is None for _, prompt, _ in moves):  # who knows what that is about
-            return np.ones((1, 1), np.float32)
-        prompts = [
-            prompt if isinstance(prompt, str) else self.prompts[name][prompt]
-            for name, prompt, _ in moves
-            if prompt is not None
-        ]
-        where = networks.bundle.relevance(networks.text(prompts)).amax(dim=0)[0]
-        told: NDArray[np.float32] = where.cpu().numpy()
+        regions = [self._region(name, prompt) for name, prompt, _ in moves]
+        size = max(len(region) for region in regions)
+        scaled = [F.interpolate(region[None, None], (size, size)) for region in regions]
+        told: NDArray[np.float32] = torch.cat(scaled).amax(dim=0)[0].numpy()
         return told
+
+    def _region(self, name: str, prompt: int | str | None) -> Tensor:
+        """[h, w] in [0, 1]: where in faces one move changes things."""
+        networks, regions = self.networks, self.moves[name].regions
+        if prompt is None:  # who knows what that is about
+            return torch.ones(1, 1)
+        if regions is not None and isinstance(prompt, int):
+            return regions[prompt].cpu()
+        text = prompt if isinstance(prompt, str) else self.prompts[name][prompt]
+        return networks.bundle.relevance(networks.text([text]))[0, 0].cpu()
 
     def one(self, latent: Tensor | list[Tensor], face: int) -> Tensor | list[Tensor]:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
@@ -99,12 +115,27 @@ class TorchMappers:
 
     def draw(self, latent: Tensor | NDArray[np.float32] | list[Tensor]) -> Tensor:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
-        return self.networks.draw(latent, self.resolution)
+        return self.networks.draw(latent, self._drawn_at)
+
+    @torch.inference_mode()
+    def draw_together(self, latents: Sequence[Tensor | list[Tensor]]) -> list[Tensor]:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        generator = self.networks.generator
+        each = [generator.styles(x) if isinstance(x, Tensor) else x for x in latents]
+        styles = [torch.cat(parts) for parts in zip(*each, strict=True)]
+        images = generator.synthesis(styles, self._drawn_at).float() * 0.5 + 0.5
+        return list(images.clamp(0, 1))
 
     def saved(self, latent: Tensor | list[Tensor]) -> Tensor:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
         whole = torch.cat(latent, dim=1) if isinstance(latent, list) else latent
         return whole.clone().cpu()
+
+    def _draft_resolution(self) -> int:
+        bundle = self.networks.bundle
+        if bundle.draft_resolution == 0:
+            raise StyleClipError(f"the bundle {bundle.name!r} has no drafts to draw.")
+        return bundle.draft_resolution
 
     def _text(
         self, name: str, move: LatentMove, prompt: int | str | None, count: int
@@ -116,6 +147,7 @@ class TorchMappers:
             return move.texts[prompt].expand(count, -1)
         assert prompt is not None
         features = self.networks.text([*move.prompts, prompt])
-        if float(F.cosine_similarity(features[:-1], move.texts).min()) < SAME_TEXT:
+        own = features.shape[1] == move.texts.shape[1]
+        if not own or float(F.cosine_similarity(features[:-1], move.texts).min()) < SAME_TEXT:
             raise another_clip(name, move.prompts)
         return features[-1].expand(count, -1)

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.devices import choose_device, keep_freed_memory
+from styleclip_rt.editing.spaces import Whitening
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.generator import fingerprint, sample_z, style_channels
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN
 from styleclip_rt.models.stylegan2 import StyleGAN2
+from styleclip_rt.photos.torch_photos import TorchPhotos, torch_photos
 
 Part = TypeVar("Part", bound=nn.Module)
 Array = NDArray[np.float32]
@@ -42,6 +44,11 @@ class TorchNetworks:
             keep_freed_memory()
         self.bundle = load_bundle(bundle)
 
+    @property
+    def name(self) -> str:
+        """Of the bundle."""
+        return self.bundle.name
+
     @cached_property
     def generator(self) -> StyleGAN2 | MobileStyleGAN:
         """That draws."""
@@ -57,6 +64,11 @@ class TorchNetworks:
         """That knows persons; None in a bundle of other things than faces."""
         network = self.bundle.identity
         return None if network is None else self._here(network)
+
+    @cached_property
+    def whitening(self) -> Whitening:
+        """Of the generator's latents."""
+        return Whitening(self.generator)
 
     @property
     def context_length(self) -> int:
@@ -94,6 +106,11 @@ class TorchNetworks:
         """w [latent_dim] of the mean face."""
         mean: Array = self.bundle.generator.mean_latent.numpy()
         return mean
+
+    @property
+    def photos(self) -> TorchPhotos:
+        """Computes on the pixels of photographs, always on the CPU."""
+        return torch_photos()
 
     def to_styles(self, joined: Tensor) -> list[Tensor]:
         """All styles joined [N, channels] -> one [N, channels] each."""

@@ -1,6 +1,7 @@
 """Pictures that are drawn: sheets, comparisons, loss curves, PNG files."""
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.pictures import comparison, contact_sheet, loss_plot, save_png
+from styleclip_rt.plot import ticks
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -82,6 +84,14 @@ def test_a_loss_plot_has_its_size_and_depends_on_the_losses() -> None:
     for nothing in ([], [{"step": 1, "lr": 0.1}]):
         with pytest.raises(StyleClipError, match="loss plot"):
             loss_plot(nothing)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.7, -1e-9, 1e30, float("nan"), float("inf")])
+def test_any_loss_can_be_plotted(value: float) -> None:
+    assert loss_plot([{"total": value, "lr": value}], 200, 100).size == (200, 100)
+    marks = ticks([value, 2.0])
+    assert marks[0] <= 2 <= marks[-1] and len(marks) in range(2, 10)
+    assert not math.isfinite(value) or marks[0] <= value <= marks[-1]
 
 
 def test_a_png_carries_its_metadata_and_its_pixels(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ wait for each other and nothing is swept.
 
 import contextlib
 import errno
+import fnmatch
+import hashlib
 import json
 import os
 import secrets
@@ -112,6 +114,28 @@ def appearing_in(folder: Path, last: str, instead_of: Sequence[str] = ()) -> Ite
     finally:
         _discard(work)
         _release(lock)
+
+
+def check_spared(path: Path, folder: Path, names: Sequence[str]) -> None:
+    """Check that a user's file survives when files are written to a folder.
+
+    Args:
+        path: of the user's file.
+        folder: to be written to.
+        names: patterns of what will be written, or removed, there; as "frames/*.png".
+
+    Raises:
+        StyleClipError: it would not.
+    """
+    file, there = path.resolve(), folder.resolve()
+    if not file.is_relative_to(there):
+        return
+    # File systems may ignore case.
+    name = file.relative_to(there).as_posix().lower()
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in names):
+        raise StyleClipError(
+            f"what is written to {folder} would replace {path}: choose another folder with --out."
+        )
 
 
 @contextmanager
@@ -409,3 +433,12 @@ def _discard(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 16):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Drawings that people look at: comparisons, contact sheets, loss curves, and PNG files."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import replacing
+from styleclip_rt.plot import COLOURS, GREY, Plot, ticks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,37 +124,27 @@ def loss_plot(
     rows may lack keys. The learning rate, where recorded, is drawn on an axis of its own.
     Raises StyleClipError for an empty history.
     """
-    # Figure without pyplot: no global state, no display, safe in threads.
-    from matplotlib.figure import Figure
-
     rows = list(history)
     names = list(dict.fromkeys(key for row in rows for key in row))
     losses = [name for name in names if name not in ("step", "lr")]
     if not losses:
         raise StyleClipError("A loss plot needs at least one step with a loss; it got none.")
-    dpi = 100
-    figure = Figure(figsize=(width / dpi, height / dpi), dpi=dpi, layout="constrained")
-    axes = figure.add_subplot()
     steps = [row.get("step", i) for i, row in enumerate(rows)]
-    for name in losses:
-        values = [row.get(name, float("nan")) for row in rows]
-        axes.plot(steps, values, label=name, linewidth=2.2 if name == "total" else 1.3)
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
-    axes.grid(alpha=0.3)
-    lines = list(axes.get_lines())
+    curves = {name: [row.get(name, math.nan) for row in rows] for name in names}
+    plot = Plot(width, height)
+    across = ticks(steps)
+    up = ticks([value for name in losses for value in curves[name]])
+    plot.grid(across, up)
     if "lr" in names:
-        rate = axes.twinx()
-        rate.plot(
-            steps, [row.get("lr", float("nan")) for row in rows],
-            color="0.6", linestyle=":", label="learning rate",
-        )  # fmt: skip
-        rate.set_ylabel("learning rate")
-        lines += rate.get_lines()
-    axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper right")
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png")
-    return Image.open(buffer).convert("RGB")
+        rates = ticks(curves["lr"])
+        plot.scale(rates)
+        plot.curve(steps, curves["lr"], across, rates, GREY, 1.5)
+    for i, name in enumerate(losses):
+        colour = COLOURS[i % len(COLOURS)]
+        plot.curve(steps, curves[name], across, up, colour, 3 if name == "total" else 1.8)
+    legend = [(name, COLOURS[i % len(COLOURS)]) for i, name in enumerate(losses)]
+    plot.legend(legend + ([("learning rate", GREY)] if "lr" in names else []))
+    return plot.image()
 
 
 def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, object]) -> None:
@@ -184,6 +176,8 @@ def save_png(image: Image.Image, path: str | Path, metadata: Mapping[str, object
         except UnicodeEncodeError:
             info.add_itxt(key, text)
     buffer = BytesIO()
-    image.save(buffer, "PNG", pnginfo=info)
+    # Of photographs and drawings zlib's search for repetitions finds almost nothing: without it a
+    # picture takes a fifth of the time, and half a percent more bytes.
+    image.save(buffer, "PNG", pnginfo=info, compress_type=Image.RLE)
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())

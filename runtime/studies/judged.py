@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import check_writable, replacing
 from styleclip_rt.probes.judge import Judgement
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 COLUMNS = ("faces", "success", "same person", "identity cosine median (min)", "colour elsewhere")
 
@@ -93,9 +96,11 @@ def cells(edits: Sequence[JudgedEdit]) -> tuple[str, ...]:
     )
 
 
-def save_csv(edits: Sequence[JudgedEdit], kind: type[JudgedEdit], path: Path) -> None:
-    """One line an edit, one column a field of their `kind`."""
+def save_csv(
+    rows: "Sequence[DataclassInstance]", kind: "type[DataclassInstance]", path: Path
+) -> None:
+    """One line a row, one column a field of their `kind`."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(kind)])
         writer.writeheader()
-        writer.writerows(asdict(edit) for edit in edits)
+        writer.writerows(asdict(row) for row in rows)

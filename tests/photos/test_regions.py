@@ -4,9 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import Tensor
 
 from styleclip_rt.photos import Alignment, find_faces
 from styleclip_rt.photos.regions import REGIONS, find_regions
@@ -43,7 +41,7 @@ SEEN = {
 }  # fmt: skip
 
 
-def marked(name: str, size: int = 256) -> tuple[Tensor, Alignment]:
+def marked(name: str, size: int = 256) -> tuple[np.ndarray, Alignment]:
     picture = np.array(Image.open(GOLDEN / name).convert("RGB"))
     (face,) = find_faces(picture)
     alignment = Alignment.of(face)
@@ -68,10 +66,10 @@ def test_masks_share_every_pixel_out_at_any_size(size):
     masks, _ = marked("faces/man.jpg", size)
     assert masks.shape == (len(REGIONS), size, size)
     assert masks.min() >= 0
-    torch.testing.assert_close(masks.sum(0), torch.ones(size, size))
+    np.testing.assert_allclose(masks.sum(0), 1, atol=1e-5)
     shares = masks.mean((1, 2))
     expected = marked("faces/man.jpg")[0].mean((1, 2))
-    torch.testing.assert_close(shares, expected, atol=0.01, rtol=0)
+    np.testing.assert_allclose(shares, expected, atol=0.01)
 
 
 def test_a_picture_of_one_colour_does_no_harm():
@@ -79,4 +77,4 @@ def test_a_picture_of_one_colour_does_no_harm():
     (face,) = find_faces(picture)
     for pixels in (np.full_like(picture, 128), np.zeros_like(picture)):
         masks = find_regions(pixels, face, Alignment.of(face), 128)
-        assert masks.isfinite().all()
+        assert np.isfinite(masks).all()

@@ -38,6 +38,38 @@ def test_format_profile_and_exif_stay(suffix: str, tmp_path: Path) -> None:
     assert np.abs(again.pixels.astype(int) - like.pixels).mean() < 3
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_what_was_done_is_told_in_any_script(suffix: str, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / f"a{suffix}")
+    like = read_picture(tmp_path / f"a{suffix}")
+    path = save_picture(like.pixels, like, tmp_path / f"b{suffix}", "edited: 红发, café")
+    assert "edited: 红发, café".encode() in path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_metadata_can_be_left_out(suffix: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "A camera"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    Image.new("RGB", (64, 64)).save(tmp_path / f"a{suffix}", exif=exif, icc_profile=PROFILE)
+    like = read_picture(tmp_path / f"a{suffix}")
+    if suffix == ".tif":  # Pillow writes none of where into TIFF
+        assert not like.tells_where
+    else:
+        assert like.tells_where
+    kept = save_picture(like.pixels, like, tmp_path / f"kept{suffix}", "edited: old")
+    assert read_picture(kept).tells_where == like.tells_where
+    bare = like.without_metadata()
+    assert not bare.tells_where
+    path = save_picture(like.pixels, bare, tmp_path / f"b{suffix}", "edited: old")
+    assert not read_picture(path).tells_where
+    assert read_picture(path).icc_profile == PROFILE
+    with Image.open(path) as image:
+        told = image.getexif()
+    assert ExifTags.Base.Make not in told
+    assert told[ExifTags.Base.ImageDescription] == "edited: old"
+
+
 def test_a_jpeg_is_compressed_as_it_was(tmp_path: Path) -> None:
     like = read_picture(picture(tmp_path / "a.jpg", quality=37, subsampling=2))
     save_picture(like.pixels, like, tmp_path / "b.jpg", "")

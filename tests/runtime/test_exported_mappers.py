@@ -1,6 +1,7 @@
 """Mappers as exported graphs: the same edits, without torch."""
 
 import importlib.metadata
+import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.errors import ExportError, StyleClipError
@@ -136,9 +138,37 @@ def test_what_cannot_be_done_says_so(folder: Path) -> None:
 
 
 def test_a_service_imports_no_torch() -> None:
+    pytest.importorskip("pydantic_settings")
+    pytest.importorskip("prometheus_client")
     pytest.importorskip("fastapi")
     script = "import styleclip_rt.runtime.service, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_service_of_exports_takes_mappers_alone(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pydantic_settings")
+    pytest.importorskip("prometheus_client")
+    pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    from styleclip_rt.runtime.service import create_app
+    from styleclip_rt.runtime.service.settings import ServiceSettings
+
+    exported = runtime(folder, "hair")
+    client = TestClient(create_app(exported, settings=ServiceSettings(store=tmp_path)))
+    wanted = {"seed": 3, "moves": [{"look": "old", "strength": 0.7}]}
+    edited, draft = (
+        Image.open(io.BytesIO(client.post("/v1/edits", json=wanted | {"size": size}).content))
+        for size in ("full", "draft")
+    )
+    expected = exported.edit(exported.start([3]), [Move("hair", "old", 0.7)])[0].image
+    assert edited.tobytes() == expected.tobytes()
+    assert draft.size == (16, 16)
+    assert not client.get("/v1/about").json()["photos"]
+    text = client.post("/v1/edits", json={"seed": 3, "prompt": "old"})
+    photo = client.post("/v1/photos", headers={"content-type": "image/png"})
+    for refused in (text, photo):
+        assert refused.status_code == 422 and "engine torch" in refused.json()["detail"]
 
 
 def test_an_edit_imports_no_torch(folder: Path, tmp_path: Path) -> None:

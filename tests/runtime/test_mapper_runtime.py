@@ -161,3 +161,13 @@ def test_another_clip_serves_only_the_prompts_of_training(tmp_path: Path) -> Non
     runtime.latents(runtime.start([1]), [Move("m", "old")])
     with pytest.raises(StyleClipError, match="another CLIP"):
         runtime.latents(runtime.start([1]), [Move("m", "ginger")], any_prompt=True)
+
+
+def test_faces_drawn_together_are_those_drawn_alone(runtime: MapperRuntime) -> None:
+    w_plus = runtime.start([1])
+    latents = [w_plus, *(runtime.latents(w_plus, [Move(m, "old")]) for m in ("hair", "styles"))]
+    for drawing in (runtime, runtime.drafts()):
+        together = drawing.engine.draw_together(latents)
+        for latent, image in zip(latents, together, strict=True):
+            torch.testing.assert_close(image, drawing.draw(latent)[0], rtol=0, atol=1e-5)
+    assert runtime.drafts().engine.resolution == BUNDLE.draft_resolution

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from styleclip_rt.checkpoints import native
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.photos import read_picture
-from styleclip_rt.runtime import inversion
+from styleclip_rt.photos.beyond import wider
+from styleclip_rt.runtime import inversion, torch_inversion
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
-from styleclip_rt.runtime.photographs import Photograph, open_photograph
+from styleclip_rt.runtime.photographs import Photograph, keep_rest, open_photograph
+from styleclip_rt.runtime.results import EditedFace
+from styleclip_rt.runtime.starts import Start, from_seeds
 from tests.runtime.test_mapper_runtime import prompt_mapper
 from tests.tiny import tiny_bundle
 
@@ -56,7 +60,7 @@ def test_an_edit_of_a_photograph_is_the_photograph_edited(
     assert np.array_equal(np.asarray(result.original), original)
     changed = (np.asarray(result.image) != original).any(-1)
     assert changed.any()
-    rows, columns = me.alignment.window(original.shape[:2])
+    rows, columns = wider(me.alignment).window(original.shape[:2])
     changed[rows, columns] = False
     assert not changed.any()
     result.save(tmp_path)
@@ -64,6 +68,19 @@ def test_an_edit_of_a_photograph_is_the_photograph_edited(
     assert not (tmp_path / "original.png").exists()
     told = Image.open(tmp_path / "edited.jpg").getexif()
     assert "edited: red hair" in told.values()
+
+
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(2, 8), slice(0, 8)])
+def test_its_weight_tells_where_it_changes(me: Photograph, rows: slice) -> None:
+    before, after = (
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8))
+        for seed in (1, 2)
+    )
+    relevance = np.zeros((8, 8), np.float32)
+    relevance[rows] = 1
+    changed = (np.asarray(me.put_back(before, after, relevance)) != me.picture.pixels).any(-1)
+    assert changed.any()
+    assert not changed[me.weight(relevance) == 0].any()
 
 
 def test_a_mapper_edits_photographs_and_faces_alike(
@@ -74,6 +91,10 @@ def test_a_mapper_edits_photographs_and_faces_alike(
     (face,) = runtime.edit_starts([me.start], [Move("hair", "red hair")])
     assert face.image.size == Image.open(PORTRAIT).size
     assert face.image.tobytes() != face.original.tobytes()
+    weight = me.weight(runtime.relevance([Move("hair", "red hair")]))
+    changed = (np.asarray(face.image) != np.asarray(face.original)).any(-1)
+    assert 0 < np.count_nonzero(weight) < weight.size
+    assert not changed[weight == 0].any()
     (none,) = runtime.edit_starts([me.start], [Move("hair", "red hair", 0.0)])
     difference = np.abs(np.asarray(none.image, int) - np.asarray(none.original, int))
     assert difference.max() <= 1
@@ -125,6 +146,100 @@ def test_a_photograph_of_another_generator_is_refused(
         Editor(other, device="cpu", precision="fp32").invert(tmp_path / "me")
 
 
+def test_of_a_drawing_stays_what_the_prompt_is_not_about() -> None:
+    before = Image.open(PORTRAIT).convert("RGB").crop((32, 0, 287, 255)).resize((256, 256))
+    after = Image.fromarray(255 - np.asarray(before))
+    where = np.zeros((64, 64), np.float32)
+    where[:32] = 1
+    start = keep_rest(Start(np.zeros((11, 16), np.float32)))
+    face = EditedFace(after, before, start.latent).in_scene(start, where)
+    changed = (np.asarray(face.image) != np.asarray(before)).any(-1)
+    assert 0.2 < changed.mean() < 0.8  # background and clothes stay
+    assert face.original is before and face.scene is None
+    grey = Image.new("RGB", (256, 256), (128, 128, 128))
+    with pytest.raises(StyleClipError, match="shows no face"):
+        EditedFace(grey, grey, start.latent).in_scene(start, where)
+
+
+def test_a_generated_face_without_a_face_keeps_nothing(editor: Editor) -> None:
+    with pytest.raises(StyleClipError, match="leave --keep-rest out"):
+        editor.edit("old", seed=1, keep_rest=True, steps=1)
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people, so near each other that their squares overlap."""
+    both = Image.new("RGB", (460, 375))
+    both.paste(Image.open(PORTRAIT).resize((300, 375)), (0, 0))
+    both.paste(Image.open(OTHER).crop((70, 0, 280, 320)).resize((246, 375)), (215, 0))
+    path = tmp_path_factory.mktemp("group") / "group.png"
+    both.save(path)
+    return path
+
+
+def test_faces_of_one_photograph_are_edited_in_one_picture(editor: Editor, group: Path) -> None:
+    one, two = editor.invert_faces(group)
+    original = np.asarray(Image.open(group))
+    windows = [np.zeros(original.shape[:2], bool) for _ in range(2)]
+    for face, window in zip((one, two), windows, strict=True):
+        window[wider(face.alignment).window(original.shape[:2])] = True
+    assert (windows[0] & windows[1]).any()
+    alone = [
+        (np.asarray(editor.edit(prompt, image=face).image) != original).any(-1)
+        for prompt, face in (("old", one), ("red hair", two))
+    ]
+    assert not (alone[0] & ~windows[0]).any() and not (alone[1] & ~windows[1]).any()
+    result = editor.edit_together(["old", "red hair"], [one, two])
+    changed = (np.asarray(result.image) != original).any(-1)
+    assert not (changed & ~(windows[0] | windows[1])).any()
+    for only, other in (alone, alone[::-1]):
+        assert changed[only & ~other].all()
+    assert np.array_equal(np.asarray(result.original), original)
+    assert [face.prompt for face in result.faces] == ["old", "red hair"]
+    with pytest.raises(StyleClipError, match="gives one face"):
+        editor.invert(group, face="all")
+
+
+def test_mappers_edit_faces_in_one_picture(editor: Editor, group: Path, tmp_path: Path) -> None:
+    native.save(prompt_mapper(), tmp_path / "hair.safetensors")
+    runtime = MapperRuntime(BUNDLE, {"hair": tmp_path / "hair.safetensors"})
+    one, two = (face.start for face in editor.invert_faces(group))
+    red = [Move("hair", "red hair")]
+    both = runtime.edit_together([one, two], [red, red])
+    (first,) = runtime.edit_starts([one], red)
+    assert np.array_equal(np.asarray(both.faces[0].image), np.asarray(first.image))
+    assert both.image.tobytes() != first.image.tobytes()
+    for starts, moves, message in (
+        ([one, two], [red], "one list of moves for each of the 2 faces"),
+        (runtime_starts(runtime), [red], "only faces of a photograph"),
+        ([one, editor.invert(PORTRAIT).start], [red, red], "several photographs"),
+    ):
+        with pytest.raises(StyleClipError, match=message):
+            runtime.edit_together(starts, moves)
+
+
+def runtime_starts(runtime: MapperRuntime) -> list[Start]:
+    return from_seeds(runtime.networks, [1], 0.7)
+
+
+def test_folders_of_one_photograph_stand_for_it(
+    editor: Editor, group: Path, tmp_path: Path
+) -> None:
+    faces = editor.invert_faces(group)
+    for number, face in enumerate(faces, 1):
+        face.save(tmp_path / f"face{number}", editor.engine.networks.draw(face.latent[None])[0])
+    again = editor.invert_faces(tmp_path)
+    assert [x.face.box for x in again] == [x.face.box for x in faces]
+    assert [x.others for x in again] == [(faces[1].face.box,), (faces[0].face.box,)]
+    assert editor.invert(tmp_path, face=2).face.box == faces[1].face.box
+    with pytest.raises(StyleClipError, match="no face '3'"):
+        editor.invert(tmp_path, face="3")
+    me = editor.invert(PORTRAIT)
+    me.save(tmp_path / "face3", editor.engine.networks.draw(me.latent[None])[0])
+    with pytest.raises(StyleClipError, match="of several photographs"):
+        editor.invert_faces(tmp_path)
+
+
 def test_what_cannot_be_done_is_one_sentence(editor: Editor, tmp_path: Path) -> None:
     networks = editor.engine.networks
     Image.new("RGB", (200, 200), (10, 120, 40)).save(tmp_path / "grass.png")
@@ -140,5 +255,37 @@ def test_what_cannot_be_done_is_one_sentence(editor: Editor, tmp_path: Path) -> 
         editor.edit("old", image=PORTRAIT, start=object())  # type: ignore[arg-type]
     with pytest.raises(StyleClipError, match="only one of them"):
         editor.edit("old", image=PORTRAIT, seed=3)
-    with pytest.raises(StyleClipError, match="with engine torch"):
-        open_photograph(object(), PORTRAIT)
+
+
+def test_inversion_stops_when_it_gains_no_more(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(inversion.QUALITIES, "fast", 40)
+    monkeypatch.setattr(inversion, "LEARNING_RATE", 0.0)
+    seen: list[int] = []
+    editor.invert(PORTRAIT, on_step=lambda step, steps, near: seen.append(step))
+    halvings = inversion.HALVINGS + 1
+    assert seen == list(range(1 + halvings * inversion.PATIENCE))
+
+
+def test_the_best_goes_on_at_the_draft_of_the_bundle(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(inversion.QUALITIES, "best", 7)
+    seen: list[int] = []
+    editor.invert(PORTRAIT, quality="best", on_step=lambda step, steps, near: seen.append(step))
+    assert seen == list(range(7))
+
+
+def test_inversion_starts_where_the_encoder_points(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = editor.invert(PORTRAIT).latent
+
+    class Encoder(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(known)[None]
+
+    monkeypatch.setattr(torch_inversion, "photo_encoder", lambda generator: Encoder())
+    monkeypatch.setattr(inversion, "LEARNING_RATE", 0.0)
+    assert np.allclose(editor.invert(PORTRAIT).latent, known, atol=1e-4)

@@ -15,6 +15,7 @@ from styleclip_rt.cli.edit import edit
 from styleclip_rt.cli.export import export, verify
 from styleclip_rt.cli.info import info
 from styleclip_rt.cli.invert import invert
+from styleclip_rt.cli.look import look, looks
 from styleclip_rt.cli.mapper import mapper
 from styleclip_rt.cli.moved import moved
 from styleclip_rt.cli.serve import serve
@@ -32,6 +33,8 @@ def cli() -> None:
 for command in (
     edit,
     invert,
+    looks,
+    look,
     bundle,
     dataset,
     mapper,

@@ -16,6 +16,8 @@ from styleclip_rt.cli.options import (
 from styleclip_rt.errors import StyleClipError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from styleclip_rt.runtime.editor import Editor
     from styleclip_rt.runtime.starts import Start
 
@@ -46,18 +48,32 @@ def edit(
     exports: Path | None,
     **settings: Any,
 ) -> None:
-    """Edit a face so that it looks like PROMPT; each prompt on each face, if there are several."""
+    """Edit a face so that it looks like PROMPT; each prompt on each face, if there are several.
+
+    Several faces of a photograph come in one picture of it. With --face N for each of them, the
+    first PROMPT is for the first: --face 1 "red hair" --face 2 "smiling".
+    """
     # Nothing here imports torch, so that an engine can do without.
     from styleclip_rt.files import check_writable
     from styleclip_rt.runtime.editor import Editor
-    from styleclip_rt.runtime.results import folder_names
+    from styleclip_rt.runtime.results import check_spared, folder_names
 
     check_writable(out)
-    faces.check_out(out)
+    check_spared(faces.image, out)
+    shares = faces.shares(len(prompts), "prompt")
+    if shares is not None and len(shares) < len(prompts):
+        raise StyleClipError("a face is named twice: say all that it should be in one prompt.")
     editor = Editor.from_bundle(bundle_name, device, precision, engine, exports)
-    prompts = tuple(dict.fromkeys(prompts))
-    _say_what_is_read(editor, prompts, anyway)
+    each_once = tuple(dict.fromkeys(prompts))
+    _say_what_is_read(editor, each_once, anyway)
     starts = faces.read(editor.engine.networks, editor.settings.truncation_psi)
+    if faces.image is not None and len(starts) > 1:
+        wanted: list[str | tuple[str, ...]] = [*each_once] if shares is None else [prompts]
+        _edit_together(
+            editor, wanted, starts, out, progress=True, frames_every=frames_every, **settings
+        )
+        return
+    prompts = each_once
     jobs = [(prompt, number) for prompt in prompts for number in range(len(starts))]
     folders = [out]
     if len(jobs) > 1:
@@ -66,6 +82,8 @@ def edit(
             out / name
             for name in folder_names([(prompt, labels[number]) for prompt, number in jobs])
         ]
+    for folder in folders:
+        check_spared(faces.image, folder)
     results = editor.edits(
         [prompt for prompt, _ in jobs],
         starts=[starts[number] for _, number in jobs],
@@ -81,6 +99,33 @@ def edit(
         click.echo(f"{result.prompt!r}: {folder / 'comparison.png'}")
     if interrupted:
         sys.exit(130)
+
+
+def _edit_together(
+    editor: "Editor",
+    wanted: "Sequence[str | tuple[str, ...]]",
+    starts: "list[Start]",
+    out: Path,
+    **settings: Any,
+) -> None:
+    """Edit all faces of a photograph in one picture, for each prompt, or each by a prompt of its
+    own."""
+    from styleclip_rt.runtime.results import check_spared, folder_names, parameters, save_group
+
+    assert starts[0].scene is not None and starts[0].scene.file is not None
+
+    titles = [x if isinstance(x, str) else ", ".join(dict.fromkeys(x)) for x in wanted]
+    names = folder_names([(title, "") for title in titles])
+    folders = [out] if len(names) == 1 else [out / name for name in names]
+    for folder in folders:
+        check_spared(starts[0].scene.file.path, folder)
+    for prompts, title, folder in zip(wanted, titles, folders, strict=True):
+        group = editor.edit_together(prompts, starts, **settings)
+        known: dict[str, object] = {"faces": [parameters(face) for face in group.faces]}
+        save_group(group, editor.engine.networks.fingerprint, folder, title, known)
+        click.echo(f"{title!r}: {folder / 'comparison.png'}")
+        if any(face.interrupted for face in group.faces):
+            sys.exit(130)
 
 
 def _labels(faces: "list[Start]") -> list[str]:

@@ -84,7 +84,9 @@ def _export(
     from tqdm import tqdm
 
     from styleclip_rt.bundle import load_bundle
+    from styleclip_rt.export.inversion import INVERSION_NETWORKS
     from styleclip_rt.export.mappers import MAPPER_NETWORKS
+    from styleclip_rt.export.photos import PHOTO_NETWORKS
     from styleclip_rt.export.table import build, networks
 
     bundle = load_bundle(bundle_name)
@@ -97,7 +99,9 @@ def _export(
         ) from None
     if precision != "fp32":
         suffix = f".{precision}{suffix}"
-    chosen = names or networks(bundle, mapper)
+    chosen = list(names) or networks(bundle, mapper)
+    if not names and not mapper and bundle.identity is not None and suffix == ".onnx":
+        chosen += (*INVERSION_NETWORKS, *PHOTO_NETWORKS)
     if not names and precision != "fp32":
         chosen = [name for name in chosen if not name.startswith("edit_")]
     reports = []

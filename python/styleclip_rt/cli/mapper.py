@@ -167,7 +167,8 @@ def keep(name: str, prompts: str, strengths: tuple[float, ...], out: Path) -> No
             f"give --strength once, or once for each of the {len(wanted)} prompts, "
             f"not {len(strengths)} times."
         )
-    assert isinstance(network, PromptMapper)
+    if not isinstance(network, PromptMapper):
+        raise StyleClipError(f"the mapper {name!r} was not trained here: it is kept as it is.")
     mapper_file.save(network.keeping(wanted, strengths), out, origin)
     click.echo(f"{out}: {', '.join(wanted)}")
 
@@ -199,34 +200,30 @@ def apply(
     device: str,
     bundle_name: str,
 ) -> None:
-    """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once."""
+    """Edit faces with one or several MAPPERs (names of `mapper list`, or files) at once.
+
+    Several faces of a photograph come in one picture of it. With --face N for each of several
+    mappers, the first is for the first: --face 1 smiling --face 2 red-lipstick.
+    """
     # Nothing here imports torch, so that an engine can do without.
+    from styleclip_rt.cli.saving import save_edits
     from styleclip_rt.files import check_writable
     from styleclip_rt.runtime.mapper import MapperRuntime, Move
-    from styleclip_rt.runtime.moves import TRUNCATION_PSI
-    from styleclip_rt.runtime.results import save_mapped
+    from styleclip_rt.runtime.results import check_spared
 
     for what, given in (("--prompt", prompts), ("--strength", strengths)):
         if given and len(given) != len(mappers):
             raise StyleClipError(f"give {what} once for each of the {len(mappers)} mappers.")
     check_writable(out)
-    faces.check_out(out)
+    check_spared(faces.image, out)
+    shares = faces.shares(len(mappers), "mapper")
     runtime = MapperRuntime.from_bundle(mappers, bundle_name, device, engine, exports)
     moves = [
         Move(name, prompts[i] if prompts else "", strengths[i] if strengths else 1.0)
         for i, name in enumerate(mappers)
     ]
-    starts = faces.read(runtime.networks, TRUNCATION_PSI)
-    known: dict[str, object] = {"bundle": bundle_name, "moves": [vars(move) for move in moves]}
-    title = " + ".join(move.prompt or move.mapper for move in moves)
-    edited = runtime.edit_starts(starts, moves, any_prompt)
-    for i, (face, start) in enumerate(zip(edited, starts, strict=True)):
-        name = f"face{i + 1}" if start.seed is None else f"seed{start.seed}"
-        folder = out if len(starts) == 1 else out / name
-        save_mapped(
-            face, runtime.networks.fingerprint, folder, title, {**known, "seed": start.seed}
-        )
-        click.echo(f"{title!r}: {folder / 'comparison.png'}")
+    named = [move.prompt or move.mapper for move in moves]
+    save_edits(runtime, faces, moves, out, named, bundle_name, any_prompt, shares)
 
 
 @mapper.command()

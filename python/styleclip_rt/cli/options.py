@@ -12,8 +12,9 @@ from styleclip_rt.errors import StyleClipError
 
 if TYPE_CHECKING:
     from styleclip_rt.runtime.inversion import Step
+    from styleclip_rt.runtime.networks import Networks
     from styleclip_rt.runtime.photographs import Photograph
-    from styleclip_rt.runtime.starts import Latents, Start
+    from styleclip_rt.runtime.starts import Start
 
 Command = Callable[..., None]
 
@@ -73,8 +74,21 @@ _start_options = _together(
         type=click.Path(path_type=Path),
         help="A photograph, or the folder that `styleclip invert` made of it.",
     ),
-    click.option("--face", "which", help="Of a photograph: largest, all, or 1 for the leftmost."),
+    click.option(
+        "--face",
+        "which",
+        multiple=True,
+        help="Of a photograph: largest, all, or 1 for the leftmost; repeatable.",
+    ),
     click.option("--quality", help="Of its inversion: fast or best."),
+    click.option(
+        "--strip-metadata", is_flag=True, help="Write none of the photograph's EXIF into the edit."
+    ),
+    click.option(
+        "--keep-rest",
+        is_flag=True,
+        help="Of a generated face, too, keep pixel by pixel what the prompt is not about.",
+    ),
     click.option("--psi", "truncation_psi", type=float, help="Truncation of generated faces."),
 )
 
@@ -86,27 +100,50 @@ class Faces(NamedTuple):
     latent: Path | None
     mean: bool
     image: Path | None
-    which: str | None
+    which: tuple[str, ...]
     quality: str | None
     truncation_psi: float | None
+    strip_metadata: bool = False
+    keep_rest: bool = False
 
     def check(self) -> None:
         """Raises StyleClipError if they are named in more than one way."""
         given = (bool(self.seeds), self.latent is not None, self.mean, self.image is not None)
         if sum(given) > 1:
             raise StyleClipError("give only one of --seed, --latent, --mean and --image.")
-        if self.image is None and (self.which is not None or self.quality is not None):
+        if self.image is None and (self.which or self.quality is not None):
             raise StyleClipError("--face and --quality go with --image: name a photograph.")
-
-    def check_out(self, out: Path) -> None:
-        """Raises StyleClipError if the photograph lies where its edit would."""
-        image = self.image
-        if image is not None and image.stem == "edited" and image.parent.resolve() == out.resolve():
+        if self.image is None and self.strip_metadata:
+            raise StyleClipError("--strip-metadata goes with --image: name a photograph.")
+        if len(self.which) > 1 and not all(name.strip().isdecimal() for name in self.which):
             raise StyleClipError(
-                f"the edit of {image} would overwrite it: choose another folder with --out."
+                "say --face once with largest or all, or with a number each time: "
+                f"{' '.join(self.which)!r} is neither."
             )
 
-    def read(self, latents: "Latents", truncation_psi: float) -> "list[Start]":
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The faces that --face names, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.which))
+
+    def shares(self, count: int, what: str) -> list[list[int]] | None:
+        """Which of `count` prompts or mappers are for which of the faces that `named` has, where
+        each --face has one; None where all are for all.
+
+        Raises:
+            StyleClipError: there are several, but not as many as faces.
+        """
+        if len(self.which) < 2 or (count == 1 and len(self.named) == len(self.which)):
+            return None
+        if count != len(self.which):
+            raise StyleClipError(
+                f"give one {what} for all faces, or one for each --face in order: there are "
+                f"{count} for {len(self.which)}."
+            )
+        names = [name.strip() for name in self.which]
+        return [[i for i in range(count) if names[i] == name] for name in self.named]
+
+    def read(self, latents: "Networks", truncation_psi: float) -> "list[Start]":
         """Where edits of them start.
 
         Args:
@@ -117,10 +154,27 @@ class Faces(NamedTuple):
             StyleClipError: a file that holds no latents of this generator or no face, or a seed out
                 of range.
         """
+        starts = self._read(latents, truncation_psi)
+        if self.keep_rest:
+            from styleclip_rt.runtime.photographs import keep_rest
+
+            starts = [keep_rest(start, latents.photos) for start in starts]
+        return starts
+
+    def _read(self, latents: "Networks", truncation_psi: float) -> "list[Start]":
         from styleclip_rt.runtime.starts import from_file, from_seeds, mean_face
 
         if self.image is not None:
-            return [face.start for face in self.photographs(latents)]
+            found = self.photographs(latents)
+            if self.strip_metadata:
+                found = [face.without_metadata() for face in found]
+            elif found[0].picture.tells_where:
+                click.echo(
+                    "note: the photograph says where it was taken, and so will its edit; "
+                    "--strip-metadata leaves that out.",
+                    err=True,
+                )
+            return [face.start for face in found]
         if self.latent is not None:
             return from_file(latents, self.latent)
         if self.mean:
@@ -128,7 +182,7 @@ class Faces(NamedTuple):
         psi = truncation_psi if self.truncation_psi is None else self.truncation_psi
         return from_seeds(latents, list(dict.fromkeys(self.seeds)) or [0], psi)
 
-    def photographs(self, latents: "Latents") -> "list[Photograph]":
+    def photographs(self, latents: "Networks") -> "list[Photograph]":
         """The faces of the photograph, inverted under a progress bar; errors as of `read`."""
         from styleclip_rt.runtime.photographs import open_photograph
 
@@ -146,7 +200,7 @@ class Faces(NamedTuple):
             found = open_photograph(
                 latents,
                 self.image,
-                self.which or "largest",
+                self.named or "largest",
                 self.quality or "fast",
                 on_step=on_step,
             )

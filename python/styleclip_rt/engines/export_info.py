@@ -25,7 +25,7 @@ class Port:
     Attributes:
         name: of the tensor in the file.
         shape: lengths; a dimension that is free at run time has a name instead.
-        dtype: "float32" or "int64".
+        dtype: "float32", "float64" or "int64".
         kind: what it is and how its error is measured: "image", "embedding", "gradient" (what a
             gradient decides), or "values".
     """
@@ -125,7 +125,7 @@ def _check(info: ExportInfo) -> None:
 def _fits(port: Port) -> bool:
     lengths = all(isinstance(length, str) or _is_length(length) for length in port.shape)
     texts = all(isinstance(text, str) for text in (port.name, port.dtype, port.kind))
-    return lengths and texts and port.dtype in ("float32", "int64")
+    return lengths and texts and port.dtype in ("float32", "float64", "int64")
 
 
 def _is_length(value: object) -> bool:

@@ -8,13 +8,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from styleclip_rt.photos.faces import Face
+from styleclip_rt.photos.engine import PhotoEngine
+from styleclip_rt.photos.faces import Box, Face
 from styleclip_rt.photos.picture import Picture, Pixels
-from styleclip_rt.photos.resampling import Affine, apply, invert, sample
+from styleclip_rt.photos.resampling import Affine, Planes, apply, invert, sample
+
+WHOLE: Box = (0, 0, 1, 1)
+"""The square."""
 
 
 @dataclass(frozen=True)
@@ -66,52 +68,70 @@ class Alignment:
         """Points [..., 2] of the picture, in the square."""
         return apply(invert(self.affine()), points)
 
-    def crop(self, picture: Picture | Pixels | Tensor, size: int) -> Tensor:
+    def crop(
+        self, picture: Picture | Pixels | Planes, size: int, engine: PhotoEngine | None = None
+    ) -> Planes:
         """What the square shows, [3, size, size] in [0, 1], mirrored beyond the picture's border.
 
-        picture: as `read_picture` gives it, [H, W, 3] uint8, or [C, H, W] float in [0, 1], whose
+        picture: as `read_picture` gives it, [H, W, 3] uint8, or [C, H, W] float32 in [0, 1], whose
         channels then are the crop's.
         """
         source = picture.pixels if isinstance(picture, Picture) else picture
-        return sample(source, self.affine(size), (size, size)).clamp(0, 1)
+        seen = sample(source, self.affine(size), (size, size), engine)
+        return np.clip(seen, 0, 1, out=seen)
 
-    def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
-        """The rows and columns of a picture [H, W] = `size` in which the square lies."""
-        low = np.floor(self.quad.min(0)).astype(int)
-        high = np.ceil(self.quad.max(0)).astype(int)
+    def window(self, size: tuple[int, int], part: Box = WHOLE) -> tuple[slice, slice]:
+        """The rows and columns of a picture [H, W] = `size` in which a part of the square lies."""
+        left, top, right, bottom = part
+        corners = [[left, top], [left, bottom], [right, bottom], [right, top]]
+        quad = self.to_picture(np.array(corners, np.float64))
+        low, high = np.floor(quad.min(0)).astype(int), np.ceil(quad.max(0)).astype(int)
         height, width = size
         return (
             slice(int(np.clip(low[1], 0, height)), int(np.clip(high[1], 0, height))),
             slice(int(np.clip(low[0], 0, width)), int(np.clip(high[0], 0, width))),
         )
 
-    def inverse(self, patch: Tensor, size: tuple[int, int]) -> Tensor:
+    def inverse(
+        self,
+        patch: Planes,
+        size: tuple[int, int],
+        part: Box = WHOLE,
+        engine: PhotoEngine | None = None,
+    ) -> Planes:
         """A crop put back to where it came from.
 
         Args:
             patch: [C, S, S] of the square: colours, a mask, or a difference; not clipped.
             size: height and width of the picture.
+            part: of the square, that is wanted.
+            engine: that computes; PyTorch's, if none is given.
 
         Returns:
-            [C, h, w] in the picture's pixels of `window(size)`. Beyond the square it is mirrored;
-            `coverage` tells how far it counts.
+            [C, h, w] in the picture's pixels of `window(size, part)`. Beyond the square it is
+            mirrored; `coverage` tells how far it counts.
         """
-        rows, columns = self.window(size)
+        rows, columns = self.window(size, part)
         to_patch = invert(self.affine(patch.shape[-1]))
         # The window's coordinates, not the picture's.
         to_patch[:, 2] += to_patch[:, :2] @ np.array([columns.start, rows.start], np.float64)
-        return sample(patch, to_patch, (rows.stop - rows.start, columns.stop - columns.start))
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        return sample(patch, to_patch, shape, engine)
 
-    def coverage(self, size: tuple[int, int], feather: float = 0) -> Tensor:
-        """How far each pixel of `window(size)` lies in the square, [h, w] in [0, 1].
+    def coverage(
+        self, size: tuple[int, int], feather: float = 0, part: Box = WHOLE
+    ) -> NDArray[np.float32]:
+        """How far each pixel of `window(size, part)` lies in the square, [h, w] in [0, 1].
 
         0 outside; rises to 1 within `feather` of the square's side from its edge, smoothly.
         """
-        rows, columns = self.window(size)
+        rows, columns = self.window(size, part)
         x = np.arange(columns.start, columns.stop) + 0.5
         y = np.arange(rows.start, rows.stop) + 0.5
         points = self.to_square(np.stack(np.meshgrid(x, y), -1))
-        inside = np.minimum(points, 1 - points).min(-1)
+        across, down = np.moveaxis(np.minimum(points, 1 - points), -1, 0)
+        inside = np.minimum(across, down)
         # A pixel's width at least: the square's edge is not a staircase.
         rise = np.clip(inside / max(feather, 1 / self.side), 0, 1)
-        return torch.from_numpy(rise * rise * (3 - 2 * rise)).float()
+        covered: NDArray[np.float32] = (rise * rise * (3 - 2 * rise)).astype(np.float32)
+        return covered

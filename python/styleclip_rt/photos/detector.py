@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from styleclip_rt.photos.networks import FaceDetector, face_detector
+from styleclip_rt.photos.engine import PhotoEngine, chosen
 from styleclip_rt.photos.picture import Pixels
 
 _Points = NDArray[np.floating]
 
+# Stride and number of anchors in each cell of the network's two grids.
+_ANCHORS = ((16, 2), (32, 6))
 # A face of this many pixels across is seen at a level.
 _SEEN = 20
 # Larger sides of the levels of a quick look: a face may fill the first, which is cheap to turn.
@@ -48,7 +48,9 @@ class Detection:
         return Detection((x, y), self.side / scale, self.roll, self.score)
 
 
-def detect(pixels: Pixels, smallest: float, thorough: bool = False) -> list[Detection]:
+def detect(
+    pixels: Pixels, smallest: float, thorough: bool = False, engine: PhotoEngine | None = None
+) -> list[Detection]:
     """Faces of at least `smallest` pixels in a picture [H, W, 3] of RGB, best first.
 
     One face may be seen several times, each time tilted otherwise: a face upside down looks like
@@ -56,6 +58,7 @@ def detect(pixels: Pixels, smallest: float, thorough: bool = False) -> list[Dete
     10 % that lie on their side.
     """
     found: list[Detection] = []
+    engine = chosen(engine)
     image = Image.fromarray(pixels)
     reduced = image
     levels = _levels(max(image.size), smallest, thorough)
@@ -65,7 +68,7 @@ def detect(pixels: Pixels, smallest: float, thorough: bool = False) -> list[Dete
         turned = larger == levels[-1] or (thorough and larger <= _SIDEWAYS)
         for turn in range(4) if turned else (0,):
             for left, top, tile in _tiles(np.asarray(reduced)):
-                found += [face.in_picture(left, top, scale) for face in _look(tile, turn)]
+                found += [face.in_picture(left, top, scale) for face in _look(tile, turn, engine)]
     return [face for face in _merged(found) if face.side >= 0.6 * smallest]
 
 
@@ -95,29 +98,29 @@ def _tiles(level: Pixels) -> Iterator[tuple[int, int, Pixels]]:
             yield left, top, level[top : top + _TILE, left : left + _TILE]
 
 
-def _look(level: Pixels, turn: int) -> list[Detection]:
+def _look(level: Pixels, turn: int, engine: PhotoEngine) -> list[Detection]:
     """Faces in a level that is turned counter-clockwise by `turn` quarters first, in its pixels."""
     turned = np.rot90(level, turn)
     height, width = turned.shape[:2]
-    canvas = np.zeros((_padded(height), _padded(width), 3), np.uint8)
-    canvas[_BORDER : _BORDER + height, _BORDER : _BORDER + width] = turned
-    x = torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 127.5 - 1
-    with torch.inference_mode():
-        scores, boxes = face_detector()(x.contiguous(memory_format=torch.channels_last))
-    chosen = torch.nonzero(scores[0] > _THRESHOLD).flatten()
-    centres = _anchors(canvas.shape[0], canvas.shape[1])[chosen]
-    rows = boxes[0, chosen].reshape(-1, 8, 2)
+    images = np.full((1, 3, _padded(height), _padded(width)), -1, np.float32)
+    inside = images[0, :, _BORDER : _BORDER + height, _BORDER : _BORDER + width]
+    inside[:] = turned.transpose(2, 0, 1) / np.float32(127.5) - 1
+    found = engine.run("face_detector", images=images)
+    scores, boxes = found["scores"][0], found["boxes"][0]
+    (seen,) = np.nonzero(scores > _THRESHOLD)
+    rows = boxes[seen].reshape(-1, 8, 2)
     # Centre, right eye and left eye; the size is the row between.
-    points = (rows[:, [0, 2, 3]] + centres[:, None] - _BORDER).numpy()
+    centres = _anchors(images.shape[2], images.shape[3])[seen]
+    points = rows[:, [0, 2, 3]] + centres[:, None] - _BORDER
     points = _turned_back(points, turn, width, height)
-    sides = rows[:, 1].mean(1).numpy()
+    sides = rows[:, 1].mean(1)
     across = points[:, 2] - points[:, 1]
     rolls = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+    # Of a positive logit, which no exponential overflows.
+    certain = 1 / (1 + np.exp(-scores[seen]))
     return [
         Detection((float(x), float(y)), float(side), float(roll), float(score))
-        for (x, y), side, roll, score in zip(
-            points[:, 0], sides, rolls, torch.sigmoid(scores[0, chosen]), strict=True
-        )
+        for (x, y), side, roll, score in zip(points[:, 0], sides, rolls, certain, strict=True)
     ]
 
 
@@ -137,15 +140,14 @@ def _padded(size: int) -> int:
     return -(-(size + 2 * _BORDER) // 32) * 32
 
 
-def _anchors(height: int, width: int) -> Tensor:
+def _anchors(height: int, width: int) -> NDArray[np.float32]:
     """Middles of the anchors' cells [A, 2], x then y, in the order of the network's output."""
     parts = []
-    for stride, number in FaceDetector.ANCHORS:
-        y = (torch.arange(height // stride) + 0.5) * stride
-        x = (torch.arange(width // stride) + 0.5) * stride
-        grid = torch.stack([x[None, :].expand(len(y), -1), y[:, None].expand(-1, len(x))], 2)
-        parts.append(grid.reshape(-1, 2).repeat_interleave(number, 0))
-    return torch.cat(parts)
+    for stride, number in _ANCHORS:
+        y, x = ((np.arange(n // stride, dtype=np.float32) + 0.5) * stride for n in (height, width))
+        grid = np.stack(np.meshgrid(x, y), -1)
+        parts.append(grid.reshape(-1, 2).repeat(number, 0))
+    return np.concatenate(parts)
 
 
 def _overlap(one: Detection, other: Detection) -> float:

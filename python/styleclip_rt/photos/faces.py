@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.photos.detector import Detection, detect
+from styleclip_rt.photos.engine import PhotoEngine
 from styleclip_rt.photos.mesh import (
     LEFT_EYE,
     LEFT_MOUTH,
@@ -30,6 +31,10 @@ _SAME = 0.4  # of the smaller of two boxes
 _CROWD = 0.15  # of the picture's smaller side: with such a small face, others may be smaller still
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
+
+
 @dataclass(frozen=True)
 class Face:
     """A face in a picture. Coordinates are pixels, (0, 0) the outer corner of the first.
@@ -42,8 +47,8 @@ class Face:
     score: float
 
     @cached_property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the mesh; may reach beyond the picture."""
+    def box(self) -> Box:
+        """Of the mesh; may reach beyond the picture."""
         low, high = self.points[:468, :2].min(0), self.points[:468, :2].max(0)
         return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
@@ -80,20 +85,21 @@ class Face:
         return self.points[LEFT_MOUTH, :2], self.points[RIGHT_MOUTH, :2]
 
 
-def find_faces(picture: Picture | Pixels) -> list[Face]:
+def find_faces(picture: Picture | Pixels, engine: PhotoEngine | None = None) -> list[Face]:
     """The faces of a picture, from left to right.
 
     Args:
         picture: as `read_picture` gives it, or [H, W, 3] uint8 RGB.
+        engine: that computes; PyTorch's, if none is given.
 
     Raises:
         StyleClipError: there is no face, or none of `SMALLEST` pixels.
     """
     pixels = picture.pixels if isinstance(picture, Picture) else picture
-    faces = _measured(pixels, detect(pixels, SMALLEST))
+    faces = _measured(pixels, detect(pixels, SMALLEST, engine=engine), engine)
     crowd = min(pixels.shape[:2]) * _CROWD
     if not faces or min(face.size for face in faces) < crowd:
-        faces = _measured(pixels, detect(pixels, SMALLEST, thorough=True))
+        faces = _measured(pixels, detect(pixels, SMALLEST, True, engine), engine)
     large = [face for face in faces if round(face.size) >= SMALLEST]
     if not large and faces:
         size = round(max(face.size for face in faces))
@@ -109,12 +115,21 @@ def find_faces(picture: Picture | Pixels) -> list[Face]:
     return sorted(large, key=lambda face: (face.box[0] + face.box[2], face.box[1]))
 
 
-def choose_faces(faces: Sequence[Face], which: str | int = "largest") -> list[Face]:
-    """The faces that a user names: "largest", "all", or a number, 1 for the leftmost.
+Which = str | int
+"""How a user names faces: "largest", "all", or a number, 1 for the leftmost."""
+
+
+def choose_faces(faces: Sequence[Face], which: Which | Sequence[Which] = "largest") -> list[Face]:
+    """The faces that a user names, or all of several names, in their order.
 
     Raises:
-        StyleClipError: no such face.
+        StyleClipError: no such face, or one that is named twice.
     """
+    if not isinstance(which, str | int):
+        named = [face for one in which for face in choose_faces(faces, one)]
+        if len({id(face) for face in named}) < len(named):
+            raise StyleClipError("A face is named twice; name each once.")
+        return named
     if which == "all":
         return list(faces)
     if which == "largest":
@@ -131,13 +146,13 @@ def choose_faces(faces: Sequence[Face], which: str | int = "largest") -> list[Fa
     return [faces[number - 1]]
 
 
-def _measured(pixels: Pixels, seen: Sequence[Detection]) -> list[Face]:
+def _measured(pixels: Pixels, seen: Sequence[Detection], engine: PhotoEngine | None) -> list[Face]:
     """The faces whose mesh fits, each once: where several meshes overlap, the surest."""
     fitted: list[tuple[float, Face]] = []
     for guess in seen:
         if any(sure > _SURE and face.covers(*guess.centre) for sure, face in fitted):
             continue
-        points, presence = fit_mesh(pixels, guess.centre, guess.side, guess.roll)
+        points, presence = fit_mesh(pixels, guess.centre, guess.side, guess.roll, engine)
         if presence > PRESENT:
             fitted.append((presence, Face(points, guess.score)))
     faces: list[Face] = []

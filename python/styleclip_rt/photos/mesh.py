@@ -1,16 +1,18 @@
 """The mesh of a face in a picture, from a first guess of where the face is."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from styleclip_rt.photos.networks import FaceMesh, face_mesh
+from styleclip_rt.photos.engine import PhotoEngine, chosen
 from styleclip_rt.photos.picture import Pixels
 from styleclip_rt.photos.resampling import Affine, apply, sample
 
 Points = NDArray[np.float32]
 
 _Place = tuple[tuple[float, float], float, float]  # centre, side, roll
+
+SIZE = 192
+"""Of the crop that the network looks at, in px."""
 
 # MediaPipe's mesh; "left" and "right" as seen in the picture.
 LEFT_EYE = (33, 160, 158, 133, 153, 144)
@@ -25,38 +27,42 @@ _NEAR = 0.03  # of the side: so near the crop was where the face is, and need no
 
 
 def fit_mesh(
-    pixels: Pixels, centre: tuple[float, float], side: float, roll: float
+    pixels: Pixels,
+    centre: tuple[float, float],
+    side: float,
+    roll: float,
+    engine: PhotoEngine | None = None,
 ) -> tuple[Points, float]:
     """Points [478, 3] of the face near a first guess, and the logit of there being one.
 
     Args:
         pixels: picture [H, W, 3] of RGB.
         centre, side, roll: of the square that the face fills; pixels, and degrees clockwise.
+        engine: that computes; PyTorch's, if none is given.
 
     Returns:
         Points as `networks.FaceMesh` has them, in pixels of the picture.
     """
-    network = face_mesh()
+    engine = chosen(engine)
     for _ in range(_LOOKS):
         affine = _crop(centre, side * _MARGIN, roll)
-        crop = sample(pixels, affine, (FaceMesh.SIZE, FaceMesh.SIZE)).clamp(0, 1)
-        with torch.inference_mode():
-            found, presence = network(crop[None].contiguous(memory_format=torch.channels_last))
-        points = found[0].numpy().astype(np.float64)
+        crop = sample(pixels, affine, (SIZE, SIZE), engine).clip(0, 1)
+        found = engine.run("face_mesh", images=crop[None])
+        points = found["points"][0].astype(np.float64)
         points[:, :2] = apply(affine, points[:, :2])
-        points[:, 2] *= side * _MARGIN / FaceMesh.SIZE
+        points[:, 2] *= side * _MARGIN / SIZE
         seen = centre, side, roll
         centre, side, roll = _place(points)
         if _distance(seen, (centre, side, roll)) < _NEAR * side:
             break
-    return points.astype(np.float32), float(presence[0])
+    return points.astype(np.float32), float(found["presence"][0])
 
 
 def _crop(centre: tuple[float, float], side: float, roll: float) -> Affine:
     """Maps pixels of the network's crop to the picture's."""
-    angle, scale = np.radians(roll), side / FaceMesh.SIZE
+    angle, scale = np.radians(roll), side / SIZE
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle = np.full(2, FaceMesh.SIZE / 2)
+    middle = np.full(2, SIZE / 2)
     return np.concatenate([matrix, (np.array(centre) - matrix @ middle)[:, None]], 1)
 
 

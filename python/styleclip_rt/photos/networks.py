@@ -61,9 +61,6 @@ class FaceDetector(nn.Module):
     Trained on 256 x 256 px, but nothing in it depends on the size.
     """
 
-    ANCHORS = ((16, 2), (32, 6))
-    """Stride and number of anchors in each cell of the two grids."""
-
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 24, 5, 2)
@@ -82,10 +79,10 @@ class FaceDetector(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """RGB [N, 3, H, W] in [-1, 1], H and W multiples of 32 -> scores [N, A], boxes [N, A, 16].
 
-        A is H W / 128 + 6 H W / 1024, the anchors row by row, those of stride 16 first. Scores are
-        logits. A box is centre x, y, width, height, then x, y of the right and left eye, nose tip,
-        mouth, right and left ear as the person has them; pixels, from the middle of the anchor's
-        cell on.
+        A is H W / 128 + 6 H W / 1024, the anchors row by row: first 2 in each cell of 16 px, then 6
+        in each of 32. Scores are logits. A box is centre x, y, width, height, then x, y of the
+        right and left eye, nose tip, mouth, right and left ear as the person has them; pixels, from
+        the middle of the anchor's cell on.
         """
         x = torch.relu(self.stem(_pad_for_stride(images, 5)))
         x = self.blocks(x)
@@ -94,7 +91,7 @@ class FaceDetector(nn.Module):
         boxes = [self.fine_boxes(x), self.coarse_boxes(y)]
         return (
             torch.cat([s.permute(0, 2, 3, 1).flatten(1) for s in scores], 1),
-            torch.cat([b.permute(0, 2, 3, 1).reshape(len(b), -1, 16) for b in boxes], 1),
+            torch.cat([b.permute(0, 2, 3, 1).reshape(b.shape[0], -1, 16) for b in boxes], 1),
         )
 
 
@@ -119,7 +116,7 @@ class _PointsHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.after(self.narrow_activation(self.narrow(self.before(x))))
         points: Tensor = self.points(x)
-        return points.reshape(len(points), -1, 2)
+        return points.reshape(points.shape[0], -1, 2)
 
 
 class FaceMesh(nn.Module):
@@ -168,7 +165,7 @@ class FaceMesh(nn.Module):
         shared = self.shared(self.stem_activation(self.stem(_pad_for_stride(images, 3))))
         x = self.last(self.narrow_activation(self.narrow(self.trunk(shared))))
         presence = self.presence(x).flatten()
-        mesh = self.points(x).reshape(len(x), 468, 3)
+        mesh = self.points(x).reshape(x.shape[0], 468, 3)
         coarse = mesh[:, :, :2]
 
         features, to_picture = _look_at(shared, coarse, self.lips, *self._CORNERS[0])

@@ -4,7 +4,7 @@ import errno
 import io
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,18 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def tells_where(self) -> bool:
+        """Whether its EXIF says where it was taken."""
+        exif = Image.Exif()
+        if self.exif is not None:
+            exif.load(self.exif)
+        return bool(exif.get_ifd(ExifTags.IFD.GPSInfo))
+
+    def without_metadata(self) -> "Picture":
+        """The same without EXIF, so that edits of it have none of it either."""
+        return replace(self, exif=None)
 
 
 def read_picture(path: str | Path) -> Picture:
@@ -260,9 +272,9 @@ def save_picture(pixels: Pixels, like: Picture, path: Path, said: str) -> Path:
     if like.exif is not None:
         exif.load(like.exif)
     exif[ExifTags.Base.Software] = "StyleCLIP-RT"
-    # EXIF's text is ASCII; readers take UTF-8 all the same.
-    exif[ExifTags.Base.ImageDescription] = said
-    options: dict[str, Any] = {"exif": exif.tobytes(), "icc_profile": like.icc_profile}
+    # EXIF's text is ASCII; readers take UTF-8 all the same. Pillow would write question marks.
+    exif[ExifTags.Base.ImageDescription] = said.encode()
+    options: dict[str, Any] = {"exif": exif, "icc_profile": like.icc_profile}
     kind = like.format if like.format in ("JPEG", "PNG", "WEBP", "TIFF") else "PNG"
     if kind == "JPEG":
         if like.jpeg is not None:
