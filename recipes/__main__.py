@@ -9,12 +9,15 @@ from recipes import (
     face_id,
     look_directions,
     mappers,
+    phone_pictures,
+    photo_encoder,
     photo_networks,
     probes,
     region_prior,
     training_faces,
 )
 from recipes.hair_colours import recipe as hair_colours
+from recipes.looks import recipe as looks
 from styleclip_rt.cli import run
 
 
@@ -31,6 +34,7 @@ for command in (
     region_prior.recipe,
     face_id.recipe,
     look_directions.recipe,
+    looks.recipe,
     mappers.red_lipstick,
     mappers.old,
     mappers.smiling,
@@ -38,8 +42,10 @@ for command in (
     hair_colours.recipe,
     hair_colours.fit,
     hair_colours.correct,
+    photo_encoder.recipe,
     photo_networks.recipe,
     probes.recipe,
+    phone_pictures.recipe,
 ):
     recipes.add_command(command)
 

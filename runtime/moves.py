@@ -8,25 +8,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.runtime.starts import Latents
+from styleclip_rt.runtime.networks import Networks
 
 MAX_STRENGTH = 1.5
+"""Of mappers, which go one way only; looks have ranges of their own."""
 TRUNCATION_PSI = 0.7
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Move:
-    """What one mapper is to do.
+    """What one mapper, or one look, is to do: `Move("hair-colour", "red hair", 0.7)`, or
+    `Move("smiling", 0.7)`.
 
     Attributes:
-        mapper: its name.
-        prompt: one of those that it was trained for; "" for a mapper that has only one, or none.
-        strength: 0 changes nothing, 1 is as trained, at most MAX_STRENGTH.
+        mapper: its name; or, where looks are taken, that of a look.
+        prompt: one of those that it was trained for; "" for a mapper that has only one, or none,
+            and for a look.
+        strength: 0 changes nothing, 1 is as trained, at most MAX_STRENGTH. A look tells its own
+            range; below 0 it goes the other way.
     """
 
     mapper: str
     prompt: str = ""
     strength: float = 1.0
+
+    def __init__(self, mapper: str, prompt: str | float = "", strength: float = 1.0) -> None:
+        alone = not isinstance(prompt, str)  # a look and its strength
+        object.__setattr__(self, "mapper", mapper)
+        object.__setattr__(self, "prompt", "" if alone else prompt)
+        object.__setattr__(self, "strength", prompt if alone else strength)
 
 
 class CheckedMove(NamedTuple):
@@ -44,16 +54,28 @@ class MapperEngine(Protocol):
     Its latents and images are tensors of the engine torch, NumPy arrays of any other.
 
     Attributes:
-        networks: that tell the generator's latents.
+        networks: of the generator.
         prompts: mapper -> the prompts that it was trained for, in order.
+        limits: mapper -> the least and the most strength that it takes.
         made_with: what decides what an edit becomes, ready for JSON.
+        resolution: of its images, in px.
     """
 
     prompts: dict[str, tuple[str, ...]]
+    limits: dict[str, tuple[float, float]]
     made_with: dict[str, object]
 
     @property
-    def networks(self) -> Latents: ...
+    def networks(self) -> Networks: ...
+    @property
+    def resolution(self) -> int: ...
+
+    def drafts(self) -> "MapperEngine":
+        """The same networks, drawing drafts.
+
+        Raises:
+            StyleClipError: there are none.
+        """
 
     def given(self, w_plus: NDArray[np.float32]) -> Any:
         """An array as this engine takes it."""
@@ -62,17 +84,17 @@ class MapperEngine(Protocol):
         """w+ -> the edited w+, or styles."""
 
     def relevance(self, moves: Sequence[CheckedMove]) -> NDArray[np.float32]:
-        """[h, w] in [0, 1]: where in faces the moves change things.
-
-        Raises:
-            StyleClipError: this engine does not know.
-        """
+        """[h, w] in [0, 1]: where in faces the moves change things."""
 
     def one(self, latent: Any, face: int) -> Any:
         """What `latents` gives -> the same of one face."""
 
     def draw(self, latent: Any) -> Any:
         """What `latents` gives -> images [N, 3, H, W] in [0, 1]."""
+
+    def draw_together(self, latents: Sequence[Any]) -> list[Any]:
+        """What `latents` gives, of one face each -> an image [3, H, W] in [0, 1] of each, drawn at
+        once where this engine can; the last bits may differ from those drawn alone."""
 
     def saved(self, latent: Any) -> Any:
         """What `latents` gives, as one tensor or array [N, ...] to keep."""

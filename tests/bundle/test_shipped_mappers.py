@@ -10,8 +10,10 @@ def test_shipped_mappers_are_for_the_default_bundle_and_small() -> None:
     for name, path in files.items():
         assert find(name) == path
         mapper, origin = mapper_file.load(path)
-        assert isinstance(mapper, PromptMapper)
         assert origin.bundle == "ffhq-mobile"
+        if name == "looks":  # is of another kind: tests/bundle/test_looks.py
+            continue
+        assert isinstance(mapper, PromptMapper)
         assert mapper.shape == (23, 512)
         shares = mapper.shares(mapper.texts)
         assert shares.diagonal().min() > 0.9

@@ -72,14 +72,14 @@ def load_identity(path: str | os.PathLike[str]) -> "nn.Module":
 
 
 def load_mapper(path: str | os.PathLike[str]) -> "nn.Module":
-    """A LevelsMapper, StyleSpaceMapper or PromptMapper from ``path``.
+    """A LevelsMapper, StyleSpaceMapper, PromptMapper or StyleDirections from ``path``.
 
     Reads our own safetensors and the checkpoints that StyleCLIP's mapper training saves.
 
     Raises CheckpointError if the file is missing, broken, hostile or holds something else.
     """
     path = Path(path)
-    architectures = ("levels_mapper", "style_space_mapper", "prompt_mapper")
+    architectures = ("levels_mapper", "style_space_mapper", "prompt_mapper", "style_directions")
     return _load(path, "mapper", architectures, {"torch": "styleclip_mapper"})
 
 

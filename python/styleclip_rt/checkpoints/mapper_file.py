@@ -8,9 +8,10 @@ from pathlib import Path
 from styleclip_rt.checkpoints import _kind, load_mapper, native
 from styleclip_rt.errors import CheckpointError
 from styleclip_rt.folders import is_name
+from styleclip_rt.models.looks import StyleDirections
 from styleclip_rt.models.mapper import LevelsMapper, PromptMapper, StyleSpaceMapper
 
-Mapper = LevelsMapper | StyleSpaceMapper | PromptMapper
+Mapper = LevelsMapper | StyleSpaceMapper | PromptMapper | StyleDirections
 MAX_PROMPT = 1000
 """Characters."""
 

@@ -35,6 +35,7 @@ _CLASS_NAMES = {
     "levels_mapper": ("mapper", "LevelsMapperConfig", "LevelsMapper"),
     "style_space_mapper": ("mapper", "StyleSpaceMapperConfig", "StyleSpaceMapper"),
     "prompt_mapper": ("mapper", "PromptMapperConfig", "PromptMapper"),
+    "style_directions": ("looks", "StyleDirectionsConfig", "StyleDirections"),
 }
 """Architecture -> (module in styleclip_rt.models, config class, model class)."""
 

@@ -1,11 +1,13 @@
 """What was measured of looks: where in a face each lies, and which way in latent space."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.models.moves import Latent
 
 SHARPNESS = 20.0
 LONGEST_MOVE = 5.0
@@ -109,3 +111,61 @@ class LookDirections(nn.Module):
                 f"no direction is known for {unknown[0]!r}: hold some of {', '.join(known)}."
             )
         return [self.phrases.index(phrase) for phrase in hold]
+
+
+@dataclass(frozen=True)
+class StyleDirectionsConfig:
+    """Shape of `StyleDirections`.
+
+    Attributes:
+        channels: of every style of the generator, in order.
+        prompts: the looks, in order.
+        region: width and height of the map of where a look changes a face.
+    """
+
+    channels: tuple[int, ...]
+    prompts: tuple[str, ...]
+    region: int = 32
+
+    def __post_init__(self) -> None:
+        if not self.channels or min(self.channels) < 1 or max(self.channels) > 1 << 16:
+            raise ValueError("every style has 1 to 65536 channels")
+        if not self.prompts or not all(self.prompts) or len(set(self.prompts)) < len(self.prompts):
+            raise ValueError("looks have names, and no two the same")
+        if not 1 <= self.region <= 1024 or len(self.channels) > 1024 or len(self.prompts) > 4096:
+            raise ValueError("there are too many styles or looks, or their maps are too large")
+
+
+class StyleDirections(nn.Module):
+    """For each of some looks one direction in StyleSpace, the same for every face (Wu et al. 2021).
+
+    A `styleclip_rt.models.moves.LatentMove` whose texts are the rows of the unit matrix, so that
+    a sum of them is that of several looks.
+
+    Buffers:
+        directions: [looks, all channels], what strength 1 adds.
+        regions: [looks, region, region] in [0, 1].
+    """
+
+    space = "s"
+    limits = (-1.5, 1.5)
+
+    def __init__(self, config: StyleDirectionsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.shape = config.channels
+        self.prompts = config.prompts
+        count = len(config.prompts)
+        self.directions = nn.Buffer(torch.zeros(count, sum(config.channels)))
+        self.regions = nn.Buffer(torch.zeros(count, config.region, config.region))
+        self.texts = nn.Buffer(torch.eye(count), persistent=False)
+
+    def forward(self, share: Tensor) -> list[Tensor]:
+        """How much of each look, [N, looks] -> what is added to every style."""
+        return list(torch.split(share @ self.directions, list(self.shape), dim=1))
+
+    def offset(self, latent: Latent, text: Tensor | None) -> list[Tensor]:
+        """See `LatentMove`."""
+        assert text is not None
+        offsets: list[Tensor] = self(text)
+        return offsets

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from styleclip_rt.models.moves import Latent
+from styleclip_rt.models.moves import FORWARD, Latent
 
 LEAK = 0.2
 OFFSET_SCALE = 0.1
@@ -76,6 +76,8 @@ class LevelsMapper(nn.Module):
     space = "w+"
     prompts: tuple[str, ...] = ()
     texts: Tensor | None = None
+    regions: Tensor | None = None
+    limits = FORWARD
 
     def __init__(self, config: LevelsMapperConfig) -> None:
         super().__init__()
@@ -125,6 +127,8 @@ class StyleSpaceMapper(nn.Module):
     space = "s"
     prompts: tuple[str, ...] = ()
     texts: Tensor | None = None
+    regions: Tensor | None = None
+    limits = FORWARD
 
     def __init__(self, config: StyleSpaceMapperConfig) -> None:
         super().__init__()
@@ -201,6 +205,8 @@ class PromptMapper(nn.Module):
     """
 
     space = "w+"
+    regions: Tensor | None = None
+    limits = FORWARD
 
     def __init__(self, config: PromptMapperConfig) -> None:
         super().__init__()

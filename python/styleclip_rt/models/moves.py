@@ -12,6 +12,9 @@ from torch import Tensor
 
 from styleclip_rt.models.generator import Generator, style_channels
 
+FORWARD = (0.0, 1.5)
+"""Strengths of a move that was made to go one way only; 1 is as it was trained."""
+
 Latent = Tensor | Sequence[Tensor]
 """w+ [N, n_latent, latent_dim], or StyleSpace: one [N, channels] for each style."""
 
@@ -24,6 +27,9 @@ class LatentMove(Protocol):
         shape: (n_latent, latent_dim) of w+, or the channels of every style.
         prompts: that it was made for, in order; none where it has one edit without a name.
         texts: their unit embeddings [prompts, text_dim], None for a move that takes no text.
+        regions: [prompts, h, w] in [0, 1], where in an aligned face each changes something; None
+            where that is what its prompt says.
+        limits: the least and the most strength that it was made for.
     """
 
     @property
@@ -34,6 +40,10 @@ class LatentMove(Protocol):
     def prompts(self) -> tuple[str, ...]: ...
     @property
     def texts(self) -> Tensor | None: ...
+    @property
+    def regions(self) -> Tensor | None: ...
+    @property
+    def limits(self) -> tuple[float, float]: ...
 
     def offset(self, latent: Latent, text: Tensor | None) -> Latent:
         """A latent of that space, and unit embeddings [N, text_dim] where it takes text -> what is
