@@ -1,4 +1,4 @@
-"""Edits by mapper inside a FastAPI service: ``pip install 'styleclip-rt[serve]' fastapi``, then
+"""Edits by mapper inside a FastAPI service: ``pip install 'styleclip-rt[serve]'``, then
 
 MAPPERS=smiling uvicorn mapper_service:app
 curl -X POST "localhost:8000/faces/edit?mapper=smiling&seed=7" -o smiling.png

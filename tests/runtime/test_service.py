@@ -1,4 +1,5 @@
 import io
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from styleclip_rt.runtime import torch_networks
 from styleclip_rt.runtime.mapper import MapperRuntime
 from tests.tiny import tiny_bundle
 
-pytest.importorskip("starlette")
+pytest.importorskip("pydantic_settings")
+pytest.importorskip("prometheus_client")
+pytest.importorskip("fastapi")
 httpx = pytest.importorskip("httpx")
 PROMPTS = ("red hair", "old")
 ROOT = Path(__file__).parents[2]
@@ -143,7 +146,6 @@ def test_what_cannot_be_done_is_one_sentence(
 
 
 def test_the_example_mounts_the_same_app(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("fastapi")
     from starlette.testclient import TestClient
 
     monkeypatch.setattr(torch_networks, "load_bundle", lambda name: tiny_bundle())
@@ -156,6 +158,23 @@ def test_the_example_mounts_the_same_app(folder: Path, monkeypatch: pytest.Monke
         assert picture(client.post("/faces/edit", params=request)).size == (64, 64)
         refused = client.post("/faces/edit", params={"mapper": "hair", "prompt": "green"})
         assert refused.status_code == 422
+
+
+def test_two_mappers_of_one_name_stop_the_command(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from styleclip_rt import bundle, cli
+
+    monkeypatch.setattr(bundle, "load_bundle", lambda name: tiny_bundle())
+    twin = shutil.copy(folder / "hair.safetensors", tmp_path)
+    files = [str(folder / "hair.safetensors"), str(twin)]
+    monkeypatch.setattr("sys.argv", ["styleclip", "serve", *files])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert "two of the mappers have the same name" in capsys.readouterr().err
 
 
 def test_a_mapper_of_another_bundle_stops_the_command(

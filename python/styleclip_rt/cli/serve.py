@@ -12,39 +12,47 @@ from styleclip_rt.errors import StyleClipError
 @click.argument("mappers", nargs=-1, metavar="[MAPPER]...")
 @bundle_option
 @device_option
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--host", help="Where to listen: 127.0.0.1, unless the settings say otherwise.")
+@click.option("--port", type=click.IntRange(1, 65535), help="8000, unless the settings say so.")
 @engine_options
 @click.option("--draft", is_flag=True, help="Draw smaller images, for previews.")
+@click.option(
+    "--settings",
+    "settings_file",
+    type=click.Path(path_type=Path),
+    help="TOML file of the service's settings; docs/SERVICE.md lists them.",
+)
 def serve(
     mappers: tuple[str, ...],
     bundle_name: str,
     device: str,
-    host: str,
-    port: int,
+    host: str | None,
+    port: int | None,
     engine: str,
     exports: Path | None,
     draft: bool,
+    settings_file: Path | None,
 ) -> None:
     """Edit faces over HTTP with MAPPERs: names of `mapper list`, or files, which are then called by
     their file's name; all that ship, if none is given (extra: serve).
     """
     try:
-        import uvicorn
-
         from styleclip_rt.runtime.service import create_app
+        from styleclip_rt.runtime.service.server import run
+        from styleclip_rt.runtime.service.settings import read_settings
     except ImportError:
         raise StyleClipError(
             "serving needs the extra: pip install 'styleclip-rt[serve]'."
         ) from None
     from styleclip_rt.runtime.mapper import MapperRuntime
 
+    settings = read_settings(settings_file, host=host, port=port)
     if engine != "torch":
         if not mappers:
             raise StyleClipError(f"say which mappers engine {engine} is to serve.")
         # Nothing here imports torch.
         runtime = MapperRuntime(bundle_name, mappers, device, engine, exports, draft)
-        uvicorn.run(create_app(runtime), host=host, port=port)
+        run(create_app(runtime, settings=settings), settings)
         return
     from styleclip_rt.bundle import load_bundle
     from styleclip_rt.bundle.mappers import find, load_for, shipped
@@ -65,5 +73,5 @@ def serve(
             except StyleClipError as error:
                 refused[name] = str(error)
                 del files[name]
-    app = create_app(MapperRuntime(bundle, files, device, draft=draft), refused)
-    uvicorn.run(app, host=host, port=port)
+    runtime = MapperRuntime(bundle, files, device, draft=draft)
+    run(create_app(runtime, refused, settings), settings)
