@@ -19,7 +19,7 @@ ROOMS := $(filter-out styleclip_rt.cli,$(patsubst python/styleclip_rt/%/__init__
 .NOTPARALLEL:
 
 demo: $(VENV)/.package
-	$(VENV)/bin/styleclip edit "red lipstick" --seed 7 --out out/demo
+	$(VENV)/bin/styleclip mapper apply hair-colour --prompt "red hair" --image examples/astronaut.jpg --out out/demo
 	@echo "Before and after: $(CURDIR)/out/demo/comparison.png"
 
 test: $(VENV)/.extras $(VENV)/.package

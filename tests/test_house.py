@@ -13,8 +13,8 @@ ROOMS = {
 }
 FLOORS = (
     ("errors", "_native"),
-    ("files", "folders", "markdown", "random_numbers", "settings", "threads", "devices"),
-    ("pictures", "ops"),
+    ("files", "folders", "looks", "markdown", "random_numbers", "settings", "threads", "devices"),
+    ("plot", "pictures", "ops"),
     ("models",),
     ("checkpoints", "photos"),
     ("bundle",),

@@ -5,6 +5,8 @@ import torch
 from styleclip_rt.bundle import Bundle, Manifest
 from styleclip_rt.models.arcface import ArcFace, ArcFaceConfig
 from styleclip_rt.models.clip import CLIP, CLIPConfig, ConvTowerConfig, TextConfig
+from styleclip_rt.models.generator import style_channels
+from styleclip_rt.models.looks import StyleDirections, StyleDirectionsConfig
 from styleclip_rt.models.mapper import PromptMapper, PromptMapperConfig
 from styleclip_rt.models.mobile_stylegan import MobileStyleGAN, MobileStyleGANConfig
 from styleclip_rt.models.tokenizer import tokenize
@@ -65,3 +67,11 @@ def tiny_prompt_mapper(bundle: Bundle, prompts: tuple[str, ...]) -> PromptMapper
         mapper.strengths.uniform_(0.5, 1.5)
         mapper.texts.copy_(bundle.clip.encode_text(tokenize(prompts)))
     return mapper.eval().requires_grad_(False)
+
+
+def tiny_look_mapper(bundle: Bundle, names: tuple[str, ...]) -> StyleDirections:
+    torch.manual_seed(0)
+    looks = StyleDirections(StyleDirectionsConfig(style_channels(bundle.generator), names, 4))
+    looks.directions.normal_()
+    looks.regions.fill_(1.0)
+    return looks.eval()

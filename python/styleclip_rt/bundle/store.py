@@ -18,7 +18,7 @@ from typing import cast
 from torch import nn
 
 from styleclip_rt import markdown
-from styleclip_rt.bundle.download import SOURCES, fetch, sha256_of
+from styleclip_rt.bundle.download import SOURCES, fetch
 from styleclip_rt.bundle.manifest import (
     BundleFile,
     Manifest,
@@ -35,7 +35,7 @@ from styleclip_rt.checkpoints import (
     native,
 )
 from styleclip_rt.errors import BundleError, StyleClipError
-from styleclip_rt.files import locked, replacing, replacing_folder, sweep
+from styleclip_rt.files import locked, replacing, replacing_folder, sha256_of, sweep
 from styleclip_rt.folders import cache_folder, is_name
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
