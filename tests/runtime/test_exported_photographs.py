@@ -61,11 +61,11 @@ def test_faces_are_found_where_torch_finds_them(folder: Path) -> None:
 
 def test_edits_are_those_of_torch(folder: Path) -> None:
     images = []
-    for engine in ("torch", "onnxruntime"):
+    for engine, precision in (("torch", "fp32"), ("onnxruntime", "auto")):
         runtime = MapperRuntime(
             BUNDLE, {"hair": folder / "hair.safetensors"}, engine=engine, exports=folder
         )
-        editor = Editor(BUNDLE, "cpu", engine=engine, exports=folder)
+        editor = Editor(BUNDLE, "cpu", precision, engine, folder)
         me = editor.invert(folder / "me")
         (mapped,) = runtime.edit_starts([me.start], [Move("hair", "old")])
         edited = editor.edit("old", image=me, steps=2)
