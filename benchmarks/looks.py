@@ -16,6 +16,7 @@ from styleclip_rt.pictures import to_pil
 from styleclip_rt.probes.face import Face
 from styleclip_rt.probes.judge import Judgement, canonical, judge
 from styleclip_rt.probes.regions import Regions
+from styleclip_rt.runtime.looks import mappers_for
 from styleclip_rt.runtime.mapper import MapperRuntime
 from styleclip_rt.runtime.moves import Move
 
@@ -26,8 +27,8 @@ def judged(runtime: MapperRuntime, originals: dict[int, Regions], move: Move, na
     """One row of the table."""
     found: list[Judgement] = []
     for seed, original in originals.items():
-        image = runtime.draw(runtime.latents(runtime.start([seed]), [move]))[0]
-        found.append(judge(name, original, np.asarray(to_pil(image))))
+        (face,) = runtime.edit(runtime.start([seed]), [move])
+        found.append(judge(name, original, np.asarray(face.image)))
     lacked = [each for each in found if not each.already]
     known = canonical(name) is not None
     right = sum(bool(each.success) for each in lacked)
@@ -46,7 +47,9 @@ def judged(runtime: MapperRuntime, originals: dict[int, Regions], move: Move, na
 @click.option("--seeds", type=int, default=4, show_default=True, help="Faces, from seed 9000 on.")
 def main(seeds: int) -> None:
     """Print the table."""
-    runtime = MapperRuntime.from_bundle(tuple({look.mapper for look in looks()}))
+    runtime = MapperRuntime.from_bundle(
+        mappers_for([Move(look.mapper, look.prompt) for look in looks()])
+    )
     originals = {
         seed: Regions(Face.read(np.asarray(to_pil(runtime.draw(runtime.start([seed]))[0]))))
         for seed in range(FIRST, FIRST + seeds)

@@ -10,6 +10,7 @@ from styleclip_rt.errors import StyleClipError
 from styleclip_rt.looks import Look
 from styleclip_rt.pictures import contact_sheet, to_pil
 from styleclip_rt.runtime.moves import Move
+from styleclip_rt.runtime.painting import PAINT
 from styleclip_rt.runtime.starts import Start
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def _move_of(name: str, strength: float) -> Move:
 
 
 def mappers_for(moves: Sequence[Move]) -> tuple[str, ...]:
-    """The mappers that moves name, each once, in order."""
-    return tuple(dict.fromkeys(move.mapper for move in moves))
+    """The mappers that moves name, each once, in order; paints need none."""
+    return tuple(dict.fromkeys(move.mapper for move in moves if move.mapper != PAINT))
 
 
 def look_sheet(
@@ -55,7 +56,7 @@ def look_sheet(
     rows = []
     for look in table:
         less, more = (
-            [to_pil(image) for image in runtime.draw(runtime.latents(w_plus, [move]))]
+            [face.image for face in runtime.edit(w_plus, [move])]
             for strength in (max(-1.0, look.least), min(1.0, look.most))
             for move in [Move(look.mapper, look.prompt, strength)]
         )

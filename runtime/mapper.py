@@ -16,9 +16,11 @@ from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
+from styleclip_rt.paint import PAINTS
 from styleclip_rt.pictures import to_pil
 from styleclip_rt.runtime.moves import TRUNCATION_PSI, CheckedMove, MapperEngine, Move
 from styleclip_rt.runtime.networks import Networks
+from styleclip_rt.runtime.painting import PAINT, on_face
 from styleclip_rt.runtime.prompts import check_prompt
 from styleclip_rt.runtime.results import EditedFace, EditedGroup
 from styleclip_rt.runtime.starts import Start, as_float32, check_together, from_seeds
@@ -43,6 +45,7 @@ class MapperRuntime:
         bundle: whose generator draws: a bundle, its name or folder; or its networks where they are
             to run, for the engine torch.
         mappers: names of `styleclip mapper list`, or files, by the names that moves give them.
+            Without any, moves of `PAINT` to one of `styleclip_rt.paint.PAINTS` can be made.
         device: where to run.
         engine: "torch", or one that runs exported files without torch: "onnxruntime".
         exports: folder of the exported files; the bundle's in the cache.
@@ -63,6 +66,8 @@ class MapperRuntime:
         draft: bool = False,
     ) -> None:
         self.engine: MapperEngine
+        if not isinstance(mappers, Mapping):
+            mappers = [name for name in mappers if name != PAINT]
         if engine == "torch":
             from styleclip_rt.runtime.torch_mappers import TorchMappers
 
@@ -98,7 +103,8 @@ class MapperRuntime:
     def latents(self, w_plus: Any, moves: Sequence[Move], any_prompt: bool = False) -> Any:
         """Edit latents [N, n_latent, latent_dim] by all `moves` at once.
 
-        Every mapper looks at the given latent, and their offsets are added.
+        Every mapper looks at the given latent, and their offsets are added. Paints are in no
+        latent: `edit` has them.
 
         Args:
             w_plus: w+ of this bundle's generator, floats of any width.
@@ -119,7 +125,8 @@ class MapperRuntime:
                 f"the latent has shape {list(w_plus.shape)}: this generator takes "
                 f"[N, {rows}, {dim}]."
             )
-        return self.engine.latents(w_plus, self.check(moves, any_prompt))
+        moved = _of_latents(self.check(moves, any_prompt))
+        return self.engine.latents(w_plus, moved) if moved else w_plus
 
     def check(self, moves: Sequence[Move], any_prompt: bool = False) -> list[CheckedMove]:
         """The moves as the engine takes them; raises StyleClipError as `latents` does."""
@@ -195,7 +202,25 @@ class MapperRuntime:
     def relevance(self, moves: Sequence[Move], any_prompt: bool = False) -> NDArray[np.float32]:
         """Where in faces the prompts of `moves` change things, [h, w] in [0, 1]; errors as for
         `latents`."""
-        return self.engine.relevance(self.check(moves, any_prompt))
+        moved = _of_latents(self.check(moves, any_prompt))
+        return self.engine.relevance(moved) if moved else np.zeros((1, 1), np.float32)
+
+    def paint(
+        self, image: Image.Image, moves: Sequence[Move], start: Start | None = None
+    ) -> Image.Image:
+        """A drawing with the paints of `moves` on its face; or the photograph, where the start has
+        one, with them on the face that it is of.
+
+        Raises:
+            StyleClipError: a bad move, or the drawing shows no face.
+        """
+        names = tuple(PAINTS)
+        amounts = {
+            names[int(move.prompt or 0)]: move.strength
+            for move in self.check(moves, any_prompt=True)
+            if move.mapper == PAINT
+        }
+        return on_face(image, amounts, start, self.networks.photos) if amounts else image
 
     def _faces(
         self,
@@ -204,37 +229,42 @@ class MapperRuntime:
         any_prompt: bool,
         starts: Sequence[Start] | None,
     ) -> list[EditedFace]:
+        checked = self.check(moves, any_prompt)
+        only_paints = not _of_latents(checked)
         edited = self.latents(w_plus, moves, any_prompt)
         saved = self.engine.saved(edited)
         given = as_float32(w_plus)
         given = given if isinstance(given, np.ndarray) else given.cpu().numpy()
-        faces = [
-            EditedFace(
-                to_pil(self.draw(self.engine.one(edited, i))[0]),
-                self._unedited(latent.tobytes()).copy(),
-                saved[i],
-            )
-            for i, latent in enumerate(given)
-        ]
+        faces = []
+        for i, latent in enumerate(given):
+            before = self._unedited(latent.tobytes())
+            drawn = before if only_paints else to_pil(self.draw(self.engine.one(edited, i))[0])
+            faces.append(EditedFace(drawn.copy(), before.copy(), saved[i]))
         if starts is None or all(start.scene is None for start in starts):
-            return faces
+            return [face._replace(image=self.paint(face.image, moves)) for face in faces]
         where = self.relevance(moves, any_prompt)
-        return [face.in_scene(start, where) for face, start in zip(faces, starts, strict=True)]
+        scenes = [face.in_scene(start, where) for face, start in zip(faces, starts, strict=True)]
+        return [
+            face._replace(image=self.paint(face.image, moves, start))
+            for face, start in zip(scenes, starts, strict=True)
+        ]
 
     def _drawn(self, latent: bytes) -> Image.Image:
         w_plus = np.frombuffer(latent, np.float32).reshape(1, *self.latent_shape).copy()
         return to_pil(self.draw(self.engine.given(w_plus))[0])
 
     def _checked(self, move: Move, any_prompt: bool) -> CheckedMove:
-        if move.mapper not in self.engine.prompts:
-            known = ", ".join(self.engine.prompts) or "none is loaded"
-            raise StyleClipError(f"unknown mapper {move.mapper!r}: choose from {known}.")
-        least, most = self.engine.limits[move.mapper]
+        painted = move.mapper == PAINT
+        known = {PAINT: tuple(PAINTS)} if painted else self.engine.prompts
+        if move.mapper not in known:
+            names = ", ".join(known) or "none is loaded"
+            raise StyleClipError(f"unknown mapper {move.mapper!r}: choose from {names}.")
+        least, most = (0.0, 1.0) if painted else self.engine.limits[move.mapper]
         if not least <= move.strength <= most:
             raise StyleClipError(
                 f"the strength must be from {least:g} to {most:g}, but is {move.strength}."
             )
-        prompts = self.engine.prompts[move.mapper]
+        prompts = known[move.mapper]
         if move.prompt:
             check_prompt(move.prompt)
         if not prompts:
@@ -244,9 +274,13 @@ class MapperRuntime:
             wanted = prompts[0]
         if wanted in prompts:
             return CheckedMove(move.mapper, prompts.index(wanted), move.strength)
-        if not any_prompt or not wanted:
+        if painted or not any_prompt or not wanted:
             raise StyleClipError(
                 f"the mapper {move.mapper!r} was not trained for the prompt {move.prompt!r}: "
                 f"choose from {', '.join(prompts)}."
             )
         return CheckedMove(move.mapper, wanted, move.strength)
+
+
+def _of_latents(moves: Sequence[CheckedMove]) -> list[CheckedMove]:
+    return [move for move in moves if move.mapper != PAINT]

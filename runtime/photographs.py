@@ -32,8 +32,8 @@ from styleclip_rt.photos.compositing import (
 )
 from styleclip_rt.photos.engine import PhotoEngine
 from styleclip_rt.photos.faces import PRESENT, Box, Which
-from styleclip_rt.photos.mesh import Points, fit_mesh
-from styleclip_rt.photos.picture import save_picture
+from styleclip_rt.photos.mesh import Points, fit_mesh, place_of
+from styleclip_rt.photos.picture import Pixels, save_picture
 from styleclip_rt.photos.regions import REGIONS, Plane, find_regions, mouth_in
 from styleclip_rt.photos.resampling import Planes
 from styleclip_rt.pictures import contact_sheet, save_png, to_pil
@@ -133,6 +133,11 @@ class Photograph:
         """Where edits of it start."""
         return Start(self.latent, source=str(self.path), scene=self)
 
+    def mesh_in(self, pixels: Pixels) -> Points:
+        """The face's mesh [478, 3] in an edit of the picture [H, W, 3]."""
+        points, presence = fit_mesh(pixels, *place_of(self.face.points), self.engine)
+        return points if presence > PRESENT else self.face.points
+
     def write(self, image: Image.Image, stem: Path, said: str) -> Path:
         """Write an edit of it as a file of the photograph's own format; the file's path.
 
@@ -169,6 +174,8 @@ class Photograph:
         base = self.picture.pixels if onto is None else np.asarray(onto)
         if base.shape != self.picture.pixels.shape:
             raise StyleClipError("faces of several photographs do not go into one picture.")
+        if not relevance.any():
+            return Image.fromarray(base)
         drawn = [np.asarray(image) for image in (before, after)]
         old, new = (np.divide(d.transpose(2, 0, 1), 255, dtype=np.float32) for d in drawn)
         mask = about(relevance, self.regions) * self.own

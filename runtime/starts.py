@@ -14,6 +14,8 @@ from PIL import Image
 
 from styleclip_rt.checkpoints.latent_file import LatentFile, read_latents
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.photos.mesh import Points
+from styleclip_rt.photos.picture import Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +36,9 @@ class PictureFile(Protocol):
     @property
     def original(self) -> Image.Image:
         """The whole picture."""
+
+    def mesh_in(self, pixels: Pixels) -> Points:
+        """The face's mesh [478, 3] in the picture as it is or as edited [H, W, 3]."""
 
     def write(self, image: Image.Image, stem: Path, said: str) -> Path:
         """Write an edited picture as a file of the same kind, and what was done into it."""

@@ -17,7 +17,7 @@ FLOORS = (
     ("plot", "pictures", "ops"),
     ("models",),
     ("checkpoints", "photos"),
-    ("bundle",),
+    ("bundle", "paint"),
     ("editing", "engines", "probes"),
     ("training",),
     ("runtime", "export"),

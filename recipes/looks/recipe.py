@@ -19,7 +19,7 @@ from recipes.inputs import label_models
 from recipes.labels.regions import to_oklab
 from recipes.looks.directions import Gradients, Solver
 from recipes.looks.measures import Frame, Measurer
-from recipes.looks.table import TRAINED, WANTED
+from recipes.looks.table import PAINTED, TRAINED, WANTED
 from recipes.report import Report
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.checkpoints import mapper_file
@@ -92,6 +92,8 @@ def rows() -> list[dict[str, object]]:
                 "most": 1.0,
             }
         )
+    for name, says in PAINTED.items():
+        found.append({"name": name, "says": says, "mapper": "paint", "least": 0, "most": 1})
     return found
 
 

@@ -304,7 +304,7 @@ WANTED: Mapping[str, Wanted] = {
         {"lashes_dark": 1, "clip_lashes": 0.3},
         ("lids_dark", "lids_l", "clip_makeup"),
         2.5,
-        says=("big lashes", "long eyelashes", "mascara", "eyeliner"),
+        says=("dark eyelashes",),
         less=("light lashes", "no mascara"),
     ),
     "heavy makeup": Wanted(
@@ -444,4 +444,25 @@ TRAINED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "red-lipstick": {"red lipstick": ("red lips", "lipstick", "crimson lips", "scarlet lipstick")},
     "smiling": {"smiling": ("a smile", "happy", "a happy face", "cheerful")},
     "old": {"old": ("elderly", "an old person", "a senior", "aged")},
+}
+
+# Painted: look -> other phrases.
+PAINTED: Mapping[str, tuple[str, ...]] = {
+    "freckles": ("freckled", "a freckled face", "freckles on the nose"),
+    "beauty mark": ("a mole", "mole", "a beauty spot"),
+    "big lashes": ("long lashes", "long eyelashes", "mascara", "false lashes"),
+    "eyeliner": ("winged eyeliner", "cat eyes", "eye liner"),
+    "green eyes": ("eyes green", "emerald eyes"),
+    "pink eye shadow": ("pink eyelids",),
+    "purple eye shadow": ("purple eyelids", "violet eye shadow"),
+    "green eye shadow": ("green eyelids",),
+    "purple lipstick": ("purple lips", "violet lipstick"),
+    "orange lipstick": ("orange lips", "coral lipstick"),
+    "black lipstick": ("goth lipstick",),
+    "glasses": ("eyeglasses", "spectacles", "wearing glasses", "reading glasses"),
+    "sunglasses": ("shades", "dark glasses", "wearing sunglasses"),
+    "stubble": ("five o'clock shadow", "unshaven", "a stubble"),
+    "moustache": ("mustache", "a moustache"),
+    "goatee": ("chin beard", "a goatee"),
+    "beard": ("bearded", "full beard", "a beard"),
 }

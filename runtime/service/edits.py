@@ -199,8 +199,10 @@ class Edits:
             images = runtime.engine.draw_together(good) if good else []
         drawn = iter(images)
         return [
-            latent if isinstance(latent, Exception) else _tried(self._drawn, latent, next(drawn))
-            for latent in latents
+            latent
+            if isinstance(latent, Exception)
+            else _tried(self._drawn, latent, next(drawn), job.request)
+            for job, latent in zip(jobs, latents, strict=True)
         ]
 
     def _latent(self, edit: Edit) -> Any:
@@ -211,8 +213,9 @@ class Edits:
         latent = runtime.w_plus([start])
         return runtime.latents(latent, edit.moves, edit.any_prompt) if edit.moves else latent
 
-    def _drawn(self, latent: Any, image: Any) -> tuple[Image.Image, Any]:
-        return to_pil(image), self._runtimes["full"].engine.saved(latent)
+    def _drawn(self, latent: Any, image: Any, edit: Edit) -> tuple[Image.Image, Any]:
+        runtime = self._runtimes["full"]
+        return runtime.paint(to_pil(image), edit.moves), runtime.engine.saved(latent)
 
     def _retouch(self, jobs: Sequence[Job]) -> list[Any]:
         edit: Edit = jobs[0].request

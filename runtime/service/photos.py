@@ -121,8 +121,9 @@ class Photos:
         image, latent = photo.original, runtime.w_plus([photo.start])
         if moves:
             latent = runtime.latents(latent, moves, any_prompt)
-            where = runtime.engine.relevance(runtime.check(moves, any_prompt))
+            where = runtime.relevance(moves, any_prompt)
             image = photo.put_back(before, to_pil(runtime.draw(latent)[0]), where)
+            image = runtime.paint(image, moves, photo.start)
         return in_its_colours(image, photo), runtime.engine.saved(latent)
 
     def opened(self, id: str, size: str) -> "tuple[Photograph, Image.Image]":

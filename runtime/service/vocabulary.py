@@ -7,6 +7,7 @@ from styleclip_rt.looks import find
 from styleclip_rt.looks import looks as table
 from styleclip_rt.runtime.looks import moves_of
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
+from styleclip_rt.runtime.painting import PAINT
 from styleclip_rt.runtime.service.schemas import Look, MoveRequest
 
 FEW = 12
@@ -30,7 +31,7 @@ class Vocabulary:
         self.looks: dict[str, Look] = {}
         known = set()
         for look in table():
-            prompts = self.mappers.get(look.mapper)
+            prompts = () if look.mapper == PAINT else self.mappers.get(look.mapper)
             if prompts is None or (prompts and look.prompt not in prompts):
                 continue
             known |= {(look.mapper, look.prompt), (look.mapper, "")}

@@ -33,12 +33,12 @@ def looks(sheet: Path | None, faces: Faces, device: str, bundle_name: str) -> No
         return
     from styleclip_rt.files import check_writable
     from styleclip_rt.pictures import save_png
-    from styleclip_rt.runtime.looks import look_sheet
+    from styleclip_rt.runtime.looks import look_sheet, mappers_for
     from styleclip_rt.runtime.mapper import MapperRuntime
-    from styleclip_rt.runtime.moves import TRUNCATION_PSI
+    from styleclip_rt.runtime.moves import TRUNCATION_PSI, Move
 
     check_writable(sheet.parent)
-    names = tuple(dict.fromkeys(look.mapper for look in table()))
+    names = mappers_for([Move(look.mapper, look.prompt) for look in table()])
     runtime = MapperRuntime.from_bundle(names, bundle_name, device)
     starts = faces.read(runtime.networks, TRUNCATION_PSI)
     save_png(look_sheet(runtime, starts, table()), sheet, {})

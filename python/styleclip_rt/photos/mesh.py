@@ -52,7 +52,7 @@ def fit_mesh(
         points[:, :2] = apply(affine, points[:, :2])
         points[:, 2] *= side * _MARGIN / SIZE
         seen = centre, side, roll
-        centre, side, roll = _place(points)
+        centre, side, roll = place_of(points)
         if _distance(seen, (centre, side, roll)) < _NEAR * side:
             break
     return points.astype(np.float32), float(found["presence"][0])
@@ -66,8 +66,9 @@ def _crop(centre: tuple[float, float], side: float, roll: float) -> Affine:
     return np.concatenate([matrix, (np.array(centre) - matrix @ middle)[:, None]], 1)
 
 
-def _place(points: NDArray[np.float64]) -> _Place:
-    """Centre, side and roll of the square around a mesh, upright in the face."""
+def place_of(points: NDArray[np.floating]) -> _Place:
+    """Centre, side and roll of the square around a mesh, upright in the face: a first guess for
+    `fit_mesh`."""
     angle = roll_of(points)
     turn = np.radians(angle)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -28,27 +28,27 @@ _SIZE = 256  # pixels at which regions are found, and people, before their edges
 _CLASSES = 64  # and at which colours are fitted
 
 # Indices into MediaPipe's mesh; left and right as seen in the picture.
-_OVAL = (
+OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
-_LIPS = (
+LIPS = (
     *(61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
     *(375, 321, 405, 314, 17, 84, 181, 91, 146),
 )
-_MOUTH = (
+MOUTH = (
     *(78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
     *(324, 318, 402, 317, 14, 87, 178, 88, 95),
 )
-_EYES = (
+EYES = (
     (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
     (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
 )
-_BROWS = (
+BROWS = (
     (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
     (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
 )
-_LIDS = (
+LIDS = (
     (226, 113, 225, 224, 223, 222, 221, 189, 244, 133, 173, 157, 158, 159, 160, 161, 246, 33),
     (446, 342, 445, 444, 443, 442, 441, 413, 464, 362, 398, 384, 385, 386, 387, 388, 466, 263),
 )
@@ -87,7 +87,7 @@ def mouth_in(points: NDArray[np.floating], size: int) -> Plane:
 
     points: [478, 2 or more], the mesh in the square, (0, 0) to (1, 1).
     """
-    return _filled((_MOUTH,), points[:, :2], size)
+    return _filled((MOUTH,), points[:, :2], size)
 
 
 def person_in(
@@ -153,7 +153,7 @@ def _follow_edges(masks: Planes, image: Planes, guide: Planes) -> Planes:
 
 def _polygons(points: NDArray[np.floating], size: int) -> Planes:
     """Face, lips with mouth, mouth, eyes, brows and lids as filled polygons, [6, size, size]."""
-    kinds = ((_OVAL,), (_LIPS,), (_MOUTH,), _EYES, _BROWS, _LIDS)
+    kinds = ((OVAL,), (LIPS,), (MOUTH,), EYES, BROWS, LIDS)
     return np.stack([_filled(shapes, points, size) for shapes in kinds])
 
 
