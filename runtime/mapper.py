@@ -216,8 +216,8 @@ class MapperRuntime:
         """
         names = tuple(PAINTS)
         amounts = {
-            names[int(move.prompt or 0)]: move.strength
-            for move in self.check(moves, any_prompt=True)
+            names[int(self._checked(move, False).prompt or 0)]: move.strength
+            for move in moves
             if move.mapper == PAINT
         }
         return on_face(image, amounts, start, self.networks.photos) if amounts else image

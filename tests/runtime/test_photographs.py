@@ -100,6 +100,21 @@ def test_a_mapper_edits_photographs_and_faces_alike(
     assert difference.max() <= 1
 
 
+def test_paints_go_onto_the_photograph_and_leave_the_latent(editor: Editor, me: Photograph) -> None:
+    edited = editor.apply(me, [Move("freckles"), Move("sunglasses", 0.8)])
+    original = np.asarray(me.original)
+    changed = np.abs(np.asarray(edited.image).astype(int) - original).max(-1) > 0
+    left, _, _, bottom = me.face.box
+    rows, columns = np.nonzero(changed)
+    assert left - 20 < columns.min() and rows.max() < bottom + 20
+    assert np.array_equal(edited.latent, me.latent)
+    with pytest.raises(StyleClipError, match="strength of 'freckles' must be from 0 to 1"):
+        editor.apply(me, [Move("freckles", -1)])
+    (drawn,) = from_seeds(editor.engine.networks, [3], 0.7)
+    with pytest.raises(StyleClipError, match="shows no face to paint on"):
+        editor.apply(drawn, [Move("freckles")])
+
+
 def test_a_folder_stands_for_the_photograph(editor: Editor, me: Photograph, tmp_path: Path) -> None:
     me.save(tmp_path / "me", editor.engine.networks.draw(me.latent[None])[0])
     assert (tmp_path / "me" / "comparison.png").is_file()

@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.models.generator import fingerprint
+from styleclip_rt.paint import PAINTS
 from styleclip_rt.runtime import inversion
 from styleclip_rt.runtime.mapper import MapperRuntime
 from tests.tiny import tiny_bundle, tiny_prompt_mapper
@@ -84,7 +85,8 @@ def test_it_tells_what_it_can_do(client: Any) -> None:
     mappers = client.get("/v1/mappers").json()
     assert mappers["mappers"] == [{"name": "hair", "prompts": list(PROMPTS)}]
     assert mappers["refused"] == {"nose": "no."}
-    assert [look["name"] for look in client.get("/v1/looks").json()["looks"]] == list(PROMPTS)
+    names = [look["name"] for look in client.get("/v1/looks").json()["looks"]]
+    assert set(names) == {*PAINTS, *PROMPTS}
     assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
 
 
@@ -149,7 +151,8 @@ def test_latents_are_sent_or_named(client: Any, runtime: MapperRuntime) -> None:
         ({"moves": [{"mapper": "hair", "prompt": "green"}]}, "choose from red hair, old."),
         ({"moves": [{"mapper": "nose"}]}, "no."),
         ({"moves": [{"mapper": "x"}]}, "unknown mapper 'x'"),
-        ({"moves": [{"look": "x"}]}, "unknown look 'x': choose from red hair, old."),
+        ({"moves": [{"look": "x"}]}, "unknown look 'x': /v1/looks lists them."),
+        ({"moves": [{"look": "freckles"}]}, "shows no face to paint on: choose another seed."),
         ({"moves": [{}]}, "either a mapper or a look"),
         ({"moves": [{"look": "old", "strength": 1.6}]}, "strength: input should be less"),
         ({"moves": [{"look": "old", "strength": "nan"}]}, "strength: input should be a finite"),

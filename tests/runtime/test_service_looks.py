@@ -9,6 +9,7 @@ from PIL import Image
 
 from styleclip_rt.checkpoints import mapper_file
 from styleclip_rt.models.generator import fingerprint
+from styleclip_rt.paint import PAINTS
 from styleclip_rt.runtime.mapper import MapperRuntime
 from tests.tiny import tiny_bundle, tiny_look_mapper, tiny_prompt_mapper
 
@@ -49,7 +50,7 @@ def drawn(client: Any, **move: object) -> bytes:
 
 def test_looks_are_those_of_the_table_that_can_be_made_and_prompts_beside_it(client: Any) -> None:
     looks = {look["name"]: look for look in client.get("/v1/looks").json()["looks"]}
-    assert set(looks) == {"smiling", "full lips", "angry", "a hat"}
+    assert set(looks) == {"smiling", "full lips", "angry", "a hat", *PAINTS}
     lips = looks["full lips"]
     assert (lips["least"], lips["most"], lips["less"]) == (-1, 1, "thin lips")
     assert "narrow lips" in lips["says_less"] and lips["mapper"] == "looks"
@@ -69,7 +70,7 @@ def test_less_of_a_look_is_its_other_name(client: Any) -> None:
     [
         ({"look": "angry", "strength": -0.5}, "strength of 'angry' must be from 0 to 1,"),
         ({"look": "thin lips", "strength": 1.2}, "strength of 'thin lips' must be from -1 to 1,"),
-        ({"look": "red hair"}, "unknown look 'red hair': choose from smiling,"),
+        ({"look": "red hair"}, "unknown look 'red hair': /v1/looks lists them."),
         ({"mapper": "smiling", "strength": -1}, "strength must be from 0 to 1.5, but is -1.0."),
         ({"look": "a hat", "strength": -1}, "strength must be from 0 to 1.5, but is -1.0."),
     ],

@@ -33,7 +33,7 @@ def big_lashes(colours: Planes, head: Head) -> Planes:
         lower, _, _ = _lid(head, eye, LOWER_LIDS)
         edge.stroke(upper, width * (0.01 + 0.03 * at**0.7))
         for lid, count, length, first, up in (
-            (upper, 52, 0.21, 0.06, 1),
+            (upper, 52, 0.25, 0.06, 1),
             (lower, 26, 0.06, 0.3, 0),
         ):
             for t in np.linspace(first, 1, count):

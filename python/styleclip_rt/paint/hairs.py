@@ -11,10 +11,10 @@ from styleclip_rt.photos.regions import BROWS, LIPS, OVAL, Plane
 from styleclip_rt.photos.resampling import Planes
 
 _JAW = (
-    *(234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152),
-    *(377, 400, 378, 379, 365, 397, 288, 361, 323, 454),
+    *(132, 58, 172, 136, 150, 149, 176, 148, 152),
+    *(377, 400, 378, 379, 365, 397, 288, 361),
 )
-_BEARD = (*_JAW, 366, 401, 435, 427, 436, 391, 393, 164, 167, 165, 216, 207, 215, 177, 137)
+_BEARD = (*_JAW, 401, 435, 427, 436, 391, 393, 164, 167, 165, 216, 207, 215, 177)
 _MOUSTACHE = (61, 92, 165, 167, 164, 393, 391, 322, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 _BELOW_NOSE = 164
 _MOUTH_CORNERS = (61, 291)
@@ -49,7 +49,7 @@ def beard(colours: Planes, head: Head) -> Planes:
 def moustache(colours: Planes, head: Head) -> Planes:
     """Between nose and mouth."""
     where = _area(colours, head, _MOUSTACHE, 0.02)
-    return _grown(colours, head, where, _Growth(1500, 0.055, 0.55))
+    return _grown(colours, head, where, _Growth(2200, 0.055, 0.7))
 
 
 def goatee(colours: Planes, head: Head) -> Planes:
@@ -118,12 +118,13 @@ def _grown(colours: Planes, head: Head, where: Plane, growth: _Growth) -> Planes
 
 
 def _colour(colours: Planes, head: Head) -> Colour:
-    """Somewhat darker than the brows."""
+    """That of the brows' darkest hairs."""
     canvas = Canvas(colours.shape[1:])
     for outline in BROWS:
         canvas.area(head.points[list(outline)])
     brows = canvas.mask() > 0.9
     if not brows.any():
         return np.array([0.2, 0.01, 0.02], np.float32)
-    light, *tint = np.median(colours[:, brows], axis=1)
-    return np.array([np.clip(0.85 * light, 0.13, 0.5), tint[0], tint[1]], np.float32)
+    light = np.percentile(colours[0][brows], 20)
+    tint = np.median(colours[1:, brows], axis=1)
+    return np.array([np.clip(0.9 * light, 0.13, 0.5), tint[0], tint[1]], np.float32)
