@@ -31,10 +31,10 @@ def big_lashes(colours: Planes, head: Head) -> Planes:
     for eye in (0, 1):
         upper, width, out = _lid(head, eye, UPPER_LIDS)
         lower, _, _ = _lid(head, eye, LOWER_LIDS)
-        edge.stroke(upper, width * (0.01 + 0.03 * at**0.7))
+        edge.stroke(upper, width * (0.016 + 0.045 * at**0.7))
         for lid, count, length, first, up in (
-            (upper, 52, 0.25, 0.06, 1),
-            (lower, 26, 0.06, 0.3, 0),
+            (upper, 60, 0.26, 0.04, 1),
+            (lower, 30, 0.075, 0.2, 0),
         ):
             for t in np.linspace(first, 1, count):
                 lean = (-0.35 + 1.25 * t if up else -0.2 + 0.9 * t) + random.normal(0, 0.06)

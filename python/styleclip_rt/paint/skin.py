@@ -10,7 +10,7 @@ from styleclip_rt.photos.resampling import Planes
 _UNLIKE = np.array([0.17, 0.045, 0.045], np.float32)
 """Of Oklab: what differs by more from the skin's median is hair, or a hand, or a frame."""
 
-_DARKER, _REDDER, _YELLOWER = 0.2, 0.024, 0.03
+_DARKER, _REDDER, _YELLOWER = 0.26, 0.026, 0.032
 """Of a freckle, at most: the first in parts of the skin's lightness, the others in Oklab."""
 
 
@@ -34,7 +34,7 @@ def bare_skin(colours: Planes, head: Head) -> Plane:
 def freckles(colours: Planes, head: Head) -> Planes:
     """Densest on nose and cheeks, in clumps; browner than the skin by the same on any."""
     random = np.random.default_rng(8)
-    near, wide = 1100, 420
+    near, wide = 1400, 520
     spread = np.repeat([[0.36, 0.15], [0.5, 0.42]], [near, wide], axis=0)
     places = random.normal(0, 1, spread.shape) * spread + [0, 0.33]
     places = places[_clumped(places, random) > random.random(len(places))]
