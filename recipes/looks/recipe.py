@@ -81,9 +81,11 @@ def rows() -> list[dict[str, object]]:
             found.append(look)
     for name, wanted in WANTED.items():
         kept = [each for each in ("age", "male", "clip_glasses") if each not in wanted.raises]
+        other = {"prompt": name} if wanted.name else {}
         found.append(
             {
-                "name": name,
+                "name": wanted.name or name,
+                **other,
                 "says": wanted.says,
                 "less": wanted.less,
                 "measure": " ".join(wanted.raises),

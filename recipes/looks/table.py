@@ -17,6 +17,7 @@ class Wanted:
         least: the lowest strength, -1 where there is a `less` and 0 where there is none.
         hold: measure -> how much more than others it is held.
         natural: share of the natural prior.
+        name: of the look, where the mapper's prompt is another.
     """
 
     raises: Mapping[str, float]
@@ -26,6 +27,7 @@ class Wanted:
     less: tuple[str, ...] = ()
     hold: Mapping[str, float] = field(default_factory=dict)
     natural: float = 0.5
+    name: str = ""
 
     @property
     def least(self) -> float:
@@ -311,9 +313,10 @@ WANTED: Mapping[str, Wanted] = {
         {"clip_makeup": 1, "lids_dark": 0.5, "lashes_dark": 0.9, "lips_red": 0.35},
         (*_LIPS, *_EYES, "lids_a", "lids_b", "blush", "clip_lashes"),
         1.4,
-        says=("makeup", "made up"),
+        says=("made up", "some makeup"),
         less=("no makeup", "without makeup", "bare face"),
         hold={"male": 2},
+        name="makeup",
     ),
     "rosy cheeks": Wanted(
         {"blush": 1},
@@ -459,6 +462,7 @@ PAINTED: Mapping[str, tuple[str, ...]] = {
     "purple lipstick": ("purple lips", "violet lipstick"),
     "orange lipstick": ("orange lips", "coral lipstick"),
     "black lipstick": ("goth lipstick",),
+    "heavy makeup": ("glamour makeup", "a lot of makeup", "full makeup"),
     "glasses": ("eyeglasses", "spectacles", "wearing glasses", "reading glasses"),
     "sunglasses": ("shades", "dark glasses", "wearing sunglasses"),
     "stubble": ("five o'clock shadow", "unshaven", "a stubble"),

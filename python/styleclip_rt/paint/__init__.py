@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
-from styleclip_rt.paint import eyes, hairs, lips, skin, spectacles
+from styleclip_rt.paint import eyes, hairs, lips, makeup, skin, spectacles
 from styleclip_rt.paint.canvas import Colour
 from styleclip_rt.paint.head import Head
 from styleclip_rt.photos.mesh import Points
@@ -49,6 +49,7 @@ PAINTS: Mapping[str, Painter] = {
     "purple lipstick": partial(lips.lipstick, _oklab(0.42, 0.13, -0.08)),
     "orange lipstick": partial(lips.lipstick, _oklab(0.6, 0.14, 0.11)),
     "black lipstick": partial(lips.lipstick, _oklab(0.22, 0.015, 0.005)),
+    "heavy makeup": makeup.heavy_makeup,
     "glasses": spectacles.glasses,
     "sunglasses": spectacles.sunglasses,
     "stubble": hairs.stubble,

@@ -93,5 +93,5 @@ def _shaded(colours: Planes, mask: Plane, colour: Colour, share: float) -> Plane
     """A colour as light and dark as a place is; `share` of its lightness is its own."""
     total = float(mask.sum())
     mean = float((colours[0] * mask).sum()) / total if total else float(colour[0])
-    light = colours[0] + share * (colour[0] - mean)
+    light = (colours[0] + share * (colour[0] - mean)).clip(0)
     return np.stack([light, *(np.full_like(light, value) for value in colour[1:])])

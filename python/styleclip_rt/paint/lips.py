@@ -17,7 +17,7 @@ def lipstick(colour: Colour, colours: Planes, head: Head) -> Planes:
     total = float(mask.sum())
     if not total:
         return colours
-    light = colours[0] / (float((colours[0] * mask).sum()) / total)
+    light = colours[0].clip(0) / (float((colours[0] * mask).sum()) / total)
     # What shines is white.
     dull = (1 - (light - 1.25).clip(0, 0.4) / 0.4)[None]
     goal = np.concatenate([colour[0] * light[None] ** 1.2, colour[1:, None, None] * dull])
