@@ -1,6 +1,6 @@
 """Every look, each way, on faces that no look was fitted to, judged by the independent probes.
 
-`python -m benchmarks.looks --seeds 4` (extra: probes) prints a table: how many are the same person
+`python -m benchmarks.looks --seeds 4` (extra: probes) prints a table, of all or of those that are named: how many are the same person
 to dlib, the median distance (strangers have 0.76), the colour elsewhere where a probe knows the
 look, and how often that probe says that it is there, of the faces that lacked it.
 """
@@ -44,19 +44,22 @@ def judged(runtime: MapperRuntime, originals: dict[int, Regions], move: Move, na
 
 
 @click.command()
-@click.option("--seeds", type=int, default=4, show_default=True, help="Faces, from seed 9000 on.")
-def main(seeds: int) -> None:
-    """Print the table."""
+@click.argument("names", nargs=-1, metavar="LOOK...")
+@click.option("--seeds", type=int, default=4, show_default=True, help="How many faces.")
+@click.option("--first", type=int, default=FIRST, show_default=True, help="Seed of the first.")
+def main(names: tuple[str, ...], seeds: int, first: int) -> None:
+    """Print the table, of all looks if none is named."""
+    chosen = [look for look in looks() if not names or look.name in names]
     runtime = MapperRuntime.from_bundle(
         mappers_for([Move(look.mapper, look.prompt) for look in looks()])
     )
     originals = {
         seed: Regions(Face.read(np.asarray(to_pil(runtime.draw(runtime.start([seed]))[0]))))
-        for seed in range(FIRST, FIRST + seeds)
+        for seed in range(first, first + seeds)
     }
     click.echo(line(("look", "same person", "dlib distance", "colour elsewhere", "success")))
     click.echo(line(["---"] * 5))
-    for look in looks():
+    for look in chosen:
         ends = [(look.name, 1.0)] + ([(look.less[0], -1.0)] if look.less else [])
         for name, strength in ends:
             move = Move(look.mapper, look.prompt, strength)

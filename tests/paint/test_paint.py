@@ -96,6 +96,14 @@ def test_nothing_of_it_changes_nothing() -> None:
     assert np.array_equal(painted(pixels, away, {"freckles": 1}), pixels)
 
 
+def test_a_black_and_white_photograph_stays_so() -> None:
+    pixels, mesh = portrait()
+    grey = np.repeat(pixels[..., 1:2], 3, axis=2)
+    after = painted(grey, mesh, {"heavy makeup": 1, "freckles": 1})
+    assert not np.array_equal(after, grey)
+    assert np.ptp(after, axis=2).max() <= 1
+
+
 @pytest.mark.parametrize("paint", PAINTS)
 @pytest.mark.parametrize("scale", [0.1, 3])
 def test_a_face_may_be_small_or_reach_out_of_the_picture(paint: str, scale: float) -> None:

@@ -29,6 +29,8 @@ _SMALLEST, _LARGEST = 400, 640
 """Pixels a side of the face at which paints are made; those of others are resampled."""
 _MARGIN = 0.12
 """Of the mesh's box, around it."""
+_GREY = 0.004
+"""Of Oklab: a picture with less colour everywhere is black and white, and stays so."""
 _FAINTEST = 1 / 512
 """Of Oklab: a smaller change is none."""
 
@@ -94,6 +96,8 @@ def painted(pixels: Pixels, mesh: Points, amounts: Mapping[str, float]) -> Pixel
     for name, amount in amounts.items():
         colours = colours + np.float32(amount) * (PAINTS[name](colours, head) - colours)
     change = colours - before
+    if np.abs(before[1:]).max() < _GREY:
+        change[1:] = 0
     if scale != 1:
         change = np.stack([_resampled(plane, window.shape) for plane in change])
     touched = np.abs(change).max(0) >= _FAINTEST

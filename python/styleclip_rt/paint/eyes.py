@@ -4,6 +4,7 @@ import numpy as np
 
 from styleclip_rt.paint.canvas import Canvas, Colour, curve, filled, soft, towards
 from styleclip_rt.paint.head import LOWER_LIDS, UPPER_LIDS, Head, Places
+from styleclip_rt.paint.skin import exposed
 from styleclip_rt.photos.regions import EYES, LIDS, Plane
 from styleclip_rt.photos.resampling import Planes
 
@@ -70,7 +71,7 @@ def eye_shadow(colour: Colour, colours: Planes, head: Head) -> Planes:
     for opening in EYES:
         eyes.area(head.points[list(opening)])
     mask = soft(lids.mask(), 0.022 * head.unit) * (1 - soft(eyes.mask(), 0.003 * head.unit))
-    return towards(colours, _shaded(colours, mask, colour, 0.5), 0.8 * mask)
+    return towards(colours, _shaded(colours, mask, exposed(colour, colours, head), 0.5), 0.8 * mask)
 
 
 def iris(colour: Colour, colours: Planes, head: Head) -> Planes:
@@ -86,7 +87,9 @@ def iris(colour: Colour, colours: Planes, head: Head) -> Planes:
         open_ = filled(curve(head.points[[*outline, outline[0]]], 64), size)
         mask = np.maximum(mask, ring.astype(np.float32) * open_)
     mask *= ((0.8 - colours[0]) / 0.15).clip(0, 1)
-    return towards(colours, _shaded(colours, mask, colour, 0.55), 0.9 * mask)
+    return towards(
+        colours, _shaded(colours, mask, exposed(colour, colours, head), 0.55), 0.9 * mask
+    )
 
 
 def _shaded(colours: Planes, mask: Plane, colour: Colour, share: float) -> Planes:

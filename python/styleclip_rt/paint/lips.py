@@ -4,6 +4,7 @@ import numpy as np
 
 from styleclip_rt.paint.canvas import Colour, curve, filled, soft, towards
 from styleclip_rt.paint.head import Head
+from styleclip_rt.paint.skin import exposed
 from styleclip_rt.photos.regions import LIPS, MOUTH
 from styleclip_rt.photos.resampling import Planes
 
@@ -20,5 +21,6 @@ def lipstick(colour: Colour, colours: Planes, head: Head) -> Planes:
     light = colours[0].clip(0) / (float((colours[0] * mask).sum()) / total)
     # What shines is white.
     dull = (1 - (light - 1.25).clip(0, 0.4) / 0.4)[None]
+    colour = exposed(colour, colours, head)
     goal = np.concatenate([colour[0] * light[None] ** 1.2, colour[1:, None, None] * dull])
     return towards(colours, goal, 0.9 * mask)

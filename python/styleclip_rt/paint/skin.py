@@ -2,13 +2,16 @@
 
 import numpy as np
 
-from styleclip_rt.paint.canvas import Canvas, filled, soft, towards
+from styleclip_rt.paint.canvas import Canvas, Colour, filled, soft, towards
 from styleclip_rt.paint.head import Head, Places
 from styleclip_rt.photos.regions import BROWS, EYES, LIPS, OVAL, Plane
 from styleclip_rt.photos.resampling import Planes
 
 _UNLIKE = np.array([0.17, 0.045, 0.045], np.float32)
 """Of Oklab: what differs by more from the skin's median is hair, or a hand, or a frame."""
+
+_CHEEKS, _WELL_LIT = (50, 205, 187, 280, 425, 411, 151), 0.7
+"""Points of the mesh where skin is bare, and the lightness of light skin there in good light."""
 
 _DARKER, _REDDER, _YELLOWER = 0.26, 0.026, 0.032
 """Of a freckle, at most: the first in parts of the skin's lightness, the others in Oklab."""
@@ -29,6 +32,16 @@ def bare_skin(colours: Planes, head: Head) -> Plane:
     alike = np.exp(-0.5 * (away - 1).clip(0))
     bare: Plane = soft(alike, 0.01 * head.unit) * (1 - features)
     return bare
+
+
+def exposed(colour: Colour, colours: Planes, head: Head) -> Colour:
+    """A colour [3] as dark as the light on a face makes it; dark skin counts for dark light too, so
+    only in part."""
+    height, width = colours.shape[1:]
+    x, y = head.points[list(_CHEEKS)].astype(int).T
+    seen = colours[0, y.clip(0, height - 1), x.clip(0, width - 1)]
+    light = float(np.clip(np.median(seen) / _WELL_LIT, 0.2, 1)) ** 0.6
+    return np.array([light, light, light], np.float32) * colour
 
 
 def freckles(colours: Planes, head: Head) -> Planes:
