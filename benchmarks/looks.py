@@ -1,8 +1,9 @@
 """Every look, each way, on faces that no look was fitted to, judged by the independent probes.
 
-`python -m benchmarks.looks --seeds 4` (extra: probes) prints a table, of all or of those that are named: how many are the same person
-to dlib, the median distance (strangers have 0.76), the colour elsewhere where a probe knows the
-look, and how often that probe says that it is there, of the faces that lacked it.
+`python -m benchmarks.looks --seeds 4 [LOOK...]` (extra: probes) prints a table, of all looks if
+none is named: how many are the same person to dlib, the median distance (strangers have 0.76), the
+colour elsewhere where a probe knows the look, and how often that probe says that it is there, of
+the faces that lacked it.
 """
 
 from statistics import median
