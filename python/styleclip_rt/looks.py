@@ -10,6 +10,9 @@ from pathlib import Path
 
 from styleclip_rt.errors import StyleClipError
 
+DIRECTIONS = "looks"
+"""The mapper of all the looks that are directions in StyleSpace, which is most of them."""
+
 _TABLE = Path(__file__).parent / "weights" / "looks.json"
 
 
@@ -48,7 +51,7 @@ def looks() -> tuple[Look, ...]:
             name=row["name"],
             says=tuple(row.get("says", ())),
             less=tuple(row.get("less", ())),
-            mapper=row.get("mapper", "looks"),
+            mapper=row.get("mapper", DIRECTIONS),
             prompt=row.get("prompt", row["name"]),
             measure=row.get("measure", ""),
             keeps=tuple(row.get("keeps", ())),

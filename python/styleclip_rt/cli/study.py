@@ -6,6 +6,7 @@ import click
 
 from styleclip_rt.cli.options import networks_options
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.looks import DIRECTIONS
 
 
 @click.command()
@@ -17,6 +18,7 @@ from styleclip_rt.errors import StyleClipError
     help="Edit the photographs of a folder by the mappers that ship instead.",
 )
 @click.option("--quality", help="Of the photographs' inversion: fast or best.")
+@click.option("--looks", is_flag=True, help="Edit photographs by every look too; much longer.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -28,39 +30,37 @@ def evaluate(
     seeds: int | None,
     images: Path | None,
     quality: str | None,
+    looks: bool,
     out: Path | None,
     bundle_name: str,
     device: str,
     precision: str,
 ) -> None:
     """Edit many faces and judge every edit with independent probes (extra: probes): generated ones
-    in w+ by the optimiser, or photographs by mapper."""
+    in w+ by the optimiser, or photographs by mapper: by every prompt but the looks, or by those
+    that are given."""
     if images is not None:
         if seeds is not None or precision != "auto":
             raise StyleClipError("--seeds and --precision do not go with --images: leave them out.")
-        _evaluate_photographs(
-            prompts, images, quality or "fast", out or Path("out/photographs"), bundle_name, device
-        )
+        from styleclip_rt.bundle.mappers import shipped
+        from styleclip_rt.runtime.mapper import MapperRuntime
+        from styleclip_rt.runtime.studies.photographs import PhotographStudy
+        from styleclip_rt.runtime.studies.photographs import summary as told
+
+        mappers = [name for name in shipped() if looks or prompts or name != DIRECTIONS]
+        runtime = MapperRuntime.from_bundle(mappers, bundle_name, device)
+        out = out or Path("out/photographs")
+        click.echo(told(*PhotographStudy(runtime, images, out, quality or "fast", prompts).run()))
         return
-    if quality is not None:
-        raise StyleClipError("--quality goes with --images: name a folder of photographs.")
+    if quality is not None or looks:
+        option = "--looks" if quality is None else "--quality"
+        raise StyleClipError(f"{option} goes with --images: name a folder of photographs.")
     from styleclip_rt.runtime.editor import Editor
     from styleclip_rt.runtime.studies.edits import GOAL_PROMPTS, run_study, summary
 
     editor = Editor.from_bundle(bundle_name, device, precision)
     out = out or Path("out/evaluation")
     click.echo(summary(run_study(editor, prompts or GOAL_PROMPTS, ("w+",), seeds or 20, out)))
-
-
-def _evaluate_photographs(
-    prompts: tuple[str, ...], images: Path, quality: str, out: Path, bundle_name: str, device: str
-) -> None:
-    from styleclip_rt.bundle.mappers import shipped
-    from styleclip_rt.runtime.mapper import MapperRuntime
-    from styleclip_rt.runtime.studies.photographs import PhotographStudy, summary
-
-    runtime = MapperRuntime.from_bundle(list(shipped()), bundle_name, device)
-    click.echo(summary(*PhotographStudy(runtime, images, out, quality, prompts).run()))
 
 
 @click.command("compare-spaces")
