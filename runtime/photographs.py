@@ -20,12 +20,14 @@ from styleclip_rt.errors import StyleClipError
 from styleclip_rt.files import appearing_in, sha256_of
 from styleclip_rt.photos import Face, Picture, choose_faces, draw_found, find_faces, read_picture
 from styleclip_rt.photos.alignment import Alignment
+from styleclip_rt.photos.arrival import missing, paleness
 from styleclip_rt.photos.beyond import continued, weight_beyond, wider
 from styleclip_rt.photos.compositing import (
     FEATHER,
     about,
     as_a_whole,
     composite,
+    decided,
     motion,
     nearest,
     weight_in_picture,
@@ -34,8 +36,8 @@ from styleclip_rt.photos.engine import PhotoEngine
 from styleclip_rt.photos.faces import PRESENT, Box, Which
 from styleclip_rt.photos.mesh import Points, fit_mesh, place_of
 from styleclip_rt.photos.picture import Pixels, save_picture
-from styleclip_rt.photos.regions import REGIONS, Plane, find_regions, mouth_in
-from styleclip_rt.photos.resampling import Planes
+from styleclip_rt.photos.regions import REGIONS, Plane, blurred, find_regions, mouth_in
+from styleclip_rt.photos.resampling import Planes, resized
 from styleclip_rt.pictures import contact_sheet, save_png, to_pil
 from styleclip_rt.runtime.exported_inversion import ExportedInversion
 from styleclip_rt.runtime.exported_networks import ExportedNetworks
@@ -49,6 +51,9 @@ if TYPE_CHECKING:
 
 FORMAT = "styleclip-rt-photograph/1"
 _HAIR, _MOUTH = REGIONS.index("hair"), REGIONS.index("mouth")
+_ARRIVING = _, _SKIN, _EYES, _LIPS = tuple(
+    REGIONS.index(name) for name in ("hair", "skin", "eyes", "lips")
+)
 _COARSE = 256
 """Pixels at which is seen where a drawing has hair."""
 _RECORD, _LATENT, _POINTS = INVERTED, "latent.safetensors", "points.npy"
@@ -187,7 +192,10 @@ class Photograph:
             closed = np.maximum(mouth_in(there / size, size), self.regions[_MOUTH])
             opened = (mouth_in(then / size, size) - closed).clip(0, 1) * mask
         feather = 0.0 if self.drawn else FEATHER
-        pixels = composite(base, self.alignment, old, new, mask, flow, opened, feather, self.engine)
+        lacking = None if self.drawn else self._lacking(drawn[0], old, new, relevance)
+        pixels = composite(
+            base, self.alignment, old, new, mask, flow, opened, feather, self.engine, lacking
+        )
         if not self.drawn:
             whole = as_a_whole(relevance, self.regions)
             # Of hair that the drawing lacks it tells the skin's change.
@@ -195,6 +203,30 @@ class Photograph:
             region = self._wider_region(whole)
             pixels = continued(base, pixels, self.alignment, region, hair, self.engine)
         return Image.fromarray(pixels)
+
+    def _lacking(
+        self, drawing: NDArray[np.uint8], old: Planes, new: Planes, relevance: Plane
+    ) -> Planes | None:
+        """What the difference of two drawings lacks for the photograph's regions to come to the
+        edited drawing's colours, at their size."""
+        few = (_COARSE, _COARSE)
+        whole = as_a_whole(relevance, self.regions)
+        if whole[_SKIN] > 0 and whole[_HAIR] > 0:
+            return None  # age, which has no colours of its own
+        photograph, before, after = (resized(image, few) for image in (self.aligned, old, new))
+        hair, skin, eyes, lips = (resized(self.regions[i], few) for i in _ARRIVING)
+        if whole[_SKIN] > 0:
+            field = paleness(photograph, before, after, whole[_SKIN] * skin)
+        else:
+            drawn = self._hair_before(drawing)
+            sure = decided(hair) * (1 if drawn is None else drawn)
+            # Lashes and the lids' edges.
+            rims = (3 * blurred(eyes, _COARSE / 80)).clip(0, 1) * skin
+            changed = whole[[_HAIR, _EYES, _LIPS], None, None]
+            where = changed * np.stack([hair, rims, lips])
+            among = changed * np.stack([sure, rims, lips])
+            field = missing(photograph, before, after, where, among)
+        return resized(field, (self.resolution, self.resolution))
 
     def weight(self, relevance: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much of what `put_back` carries over each pixel gets at most: [H, W] in [0, 1]; where
@@ -206,9 +238,12 @@ class Photograph:
         size = (self.picture.pixels.shape[0], self.picture.pixels.shape[1])
         whole = np.zeros(size, np.float32)
         mask = about(relevance, self.regions) * self.own
-        whole[self.alignment.window(size)] = weight_in_picture(
-            mask, self.alignment, size, self.engine
+        window, weight = weight_in_picture(
+            mask, self.alignment, size, 0.0 if self.drawn else FEATHER, self.engine
         )
+        whole[window] = weight
+        if self.drawn:
+            return whole
         everything = as_a_whole(relevance, self.regions)
         # At most: as if no drawing of it had hair.
         hair = np.zeros((1, 1), np.float32) if _of_hair_alone(everything) else None
@@ -219,6 +254,9 @@ class Photograph:
     def _wider_region(self, whole: NDArray[np.float32]) -> Plane:
         """Regions that are changed by so much, in the square and around it, as one mask."""
         regions, own = self._around
+        if _of_hair_alone(whole):
+            hair: Plane = decided(regions[_HAIR]) * whole[_HAIR] * own
+            return hair
         region: Plane = np.tensordot(whole, regions, 1) * own
         return region.clip(0, 1)
 

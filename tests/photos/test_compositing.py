@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from styleclip_rt.photos.alignment import Alignment
-from styleclip_rt.photos.compositing import about, composite, motion, moved, nearest
+from styleclip_rt.photos.compositing import (
+    FAINTEST,
+    about,
+    composite,
+    decided,
+    motion,
+    moved,
+    nearest,
+    weight_in_picture,
+)
 from styleclip_rt.photos.oklab import from_oklab, to_oklab
 from styleclip_rt.photos.regions import REGIONS
 from styleclip_rt.photos.resampling import resized
@@ -74,6 +83,40 @@ def test_outside_the_mask_not_a_bit_changes(alignment: Alignment, seed: int, mov
     )
     assert np.array_equal(result[~near], pixels[~near])
     assert result.shape == pixels.shape and result.dtype == np.uint8
+
+
+@settings(max_examples=30)
+@given(ALIGNMENTS, st.integers(0, 1000), st.booleans())
+def test_the_weight_tells_exactly_where_it_changes(
+    alignment: Alignment, seed: int, moves: bool
+) -> None:
+    pixels = photograph(seed)
+    # Most of it about the least weight that counts, where rounding would show.
+    mask = (2 * FAINTEST * smooth(seed)[0]).astype(np.float32)
+    mask[30:34, 30:34] = 1
+    flow = np.full((2, SIZE, SIZE), 0.05, np.float32) if moves else None
+    changed = (composite(pixels, alignment, smooth(1), smooth(2), mask, flow) != pixels).any(-1)
+    window, weight = weight_in_picture(mask, alignment, (100, 120))
+    whole = np.zeros((100, 120), np.float32)
+    whole[window] = weight
+    assert not changed[whole == 0].any()
+
+
+def test_hair_is_there_or_not() -> None:
+    found = decided(np.array([[0.0, 0.04, 0.2, 0.6, 0.75, 1.0]], np.float32))[0]
+    assert found[0] == found[1] == 0 and found[4] == found[5] == 1
+    assert found[2] < 0.2 and found[3] > 0.9
+
+
+def test_open_lips_are_lips_all_over() -> None:
+    """A map of lips is highest between them, and lips that smile are at its rim."""
+    regions = np.zeros((len(REGIONS), SIZE, SIZE), np.float32)
+    lips, mouth = REGIONS.index("lips"), REGIONS.index("mouth")
+    regions[mouth, 28:36], regions[lips, 24:28], regions[lips, 36:40] = 1, 1, 1
+    relevance = np.zeros((SIZE, SIZE), np.float32)
+    relevance[24:40], relevance[28:36] = 0.5, 1
+    mask = about(relevance, regions)
+    assert mask[25:39].min() > 0.99
 
 
 def test_no_change_and_no_mask_leave_the_photograph() -> None:

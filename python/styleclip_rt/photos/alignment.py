@@ -18,6 +18,9 @@ from styleclip_rt.photos.resampling import Affine, Planes, apply, invert, sample
 WHOLE: Box = (0, 0, 1, 1)
 """The square."""
 
+Window = tuple[slice, slice]
+"""Rows and columns of a picture."""
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -80,7 +83,7 @@ class Alignment:
         seen = sample(source, self.affine(size), (size, size), engine)
         return np.clip(seen, 0, 1, out=seen)
 
-    def window(self, size: tuple[int, int], part: Box = WHOLE) -> tuple[slice, slice]:
+    def window(self, size: tuple[int, int], part: Box = WHOLE) -> Window:
         """The rows and columns of a picture [H, W] = `size` in which a part of the square lies."""
         left, top, right, bottom = part
         corners = [[left, top], [left, bottom], [right, bottom], [right, top]]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from styleclip_rt.photos.alignment import Alignment
+from styleclip_rt.photos.alignment import Alignment, Window
 from styleclip_rt.photos.engine import PhotoEngine, chosen
 from styleclip_rt.photos.faces import Box
 from styleclip_rt.photos.mesh import Points
@@ -28,7 +28,11 @@ _ASIDE, _ALL = 0.6, 0.85
 """Of the score of the region that a prompt is most about: at the first a region begins to be
 changed as a whole, from the second on it is."""
 
-_HAIR = REGIONS.index("hair")
+_HAIR, _MOUTH = REGIONS.index("hair"), REGIONS.index("mouth")
+
+_STRAY, _SURE = 0.05, 0.7
+"""Of the probability of hair: below the first a place is taken for none, from the second on for
+nothing but hair. It is uncertain where hair is short or lies in the shade, but never half there."""
 
 _SMALLEST = 1e-4
 """Of the square's area: a smaller region is none."""
@@ -114,6 +118,7 @@ def composite(
     new: Plane | None = None,
     feather: float = FEATHER,
     engine: PhotoEngine | None = None,
+    lacking: Planes | None = None,
 ) -> Pixels:
     """A photograph with what an edit changed; where the mask is 0 not a bit of it differs.
 
@@ -127,6 +132,7 @@ def composite(
             behind lips that were closed: the drawing's own colours come in.
         feather: of the square's side, how far from its edge the change fades in.
         engine: that computes; PyTorch's, if none is given.
+        lacking: [3, S, S] in Oklab, what the difference lacks, see `photos.arrival`.
     """
     engine = chosen(engine)
     size = (pixels.shape[0], pixels.shape[1])
@@ -134,58 +140,84 @@ def composite(
     part = part_of(mask, reach)
     rows, columns = alignment.window(size, part)
     result = pixels.copy()
-    if mask.max() < FAINTEST or 0 in (rows.stop - rows.start, columns.stop - columns.start):
+    changed, weight = weight_in_picture(mask, alignment, size, feather, engine)
+    if not weight.any():
         return result
     window = np.ascontiguousarray(pixels[rows, columns].transpose(2, 0, 1))
     photograph: Planes = np.divide(window, 255, dtype=np.float32)
     own, old = photograph, before
-    seen: list[Planes] = [mask[None]]
+    seen: list[Planes] = []
     if flow is not None:
         flow = flow * mask
         old = moved(before, flow, engine).clip(0, 1)
         seen.append(flow)
     drawn = engine.run("oklab", image=after)["colours"]
     seen.append(drawn - engine.run("oklab", image=old)["colours"])
+    if lacking is not None:
+        seen[-1] += lacking
     there = alignment.inverse(np.concatenate(seen), size, part, engine)
     if flow is not None:
-        own = _moved_in_picture(photograph, there[1:3], alignment, engine).clip(0, 1)
-    weight = there[0].clip(0, 1)
-    weight *= alignment.coverage(size, feather, part)
-    weight[weight < FAINTEST] = 0
+        own = _moved_in_picture(photograph, there[:2], alignment, engine).clip(0, 1)
     edited = engine.run("oklab", image=own)["colours"] + there[-3:]
     new = None if new is None else np.minimum(new, mask)
     if new is not None and new.max() >= FAINTEST:
         inside = part_of(new, 0)
         coming = np.concatenate([new[None], drawn])
         share, *goal = alignment.inverse(coming, size, inside, engine)
-        place = tuple(
-            slice(each.start - around.start, each.stop - around.start)
-            for each, around in zip(alignment.window(size, inside), (rows, columns), strict=True)
-        )
-        there_edited = edited[(slice(None), *place)]
+        there_edited = edited[
+            (slice(None), *_within(alignment.window(size, inside), (rows, columns)))
+        ]
         there_edited += share.clip(0, 1) * (np.stack(goal) - there_edited)
-    inputs = {"photograph": photograph, "edited": edited, "weight": weight}
+    place = (slice(None), *_within(changed, (rows, columns)))
+    inputs = {
+        "photograph": np.ascontiguousarray(photograph[place]),
+        "edited": np.ascontiguousarray(edited[place]),
+        "weight": weight,
+    }
     shown = engine.run("recolour", **inputs)["shown"]
     values = (shown * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
-    np.copyto(result[rows, columns], values, where=(weight > 0)[..., None])
+    np.copyto(result[changed], values, where=(weight > 0)[..., None])
     return result
 
 
 def weight_in_picture(
-    mask: Plane, alignment: Alignment, size: tuple[int, int], engine: PhotoEngine | None = None
-) -> Plane:
-    """How much of a change each pixel of `alignment.window(size)` gets, [h, w] in [0, 1].
+    mask: Plane,
+    alignment: Alignment,
+    size: tuple[int, int],
+    feather: float = FEATHER,
+    engine: PhotoEngine | None = None,
+) -> tuple[Window, Plane]:
+    """How much of a change each pixel gets: what `composite` goes by.
 
     Args:
         mask: [S, S] in [0, 1], the same in the square.
         alignment: of the face.
         size: height and width of the picture.
+        feather: of the square's side, how far from its edge the change fades in.
         engine: that computes; PyTorch's, if none is given.
+
+    Returns:
+        A window of the picture, its rows and columns, which may be empty, and [h, w] in [0, 1] of
+        it; elsewhere a pixel gets nothing.
     """
-    weight: Plane = alignment.inverse(mask[None], size, engine=engine)[0].clip(0, 1)
-    weight *= alignment.coverage(size, FEATHER)
+    part = part_of(mask, 0)
+    window = alignment.window(size, part)
+    rows, columns = window
+    if mask.max() < FAINTEST or 0 in (rows.stop - rows.start, columns.stop - columns.start):
+        return window, np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    weight: Plane = alignment.inverse(mask[None], size, part, engine)[0].clip(0, 1)
+    weight *= alignment.coverage(size, feather, part)
     weight[weight < FAINTEST] = 0
-    return weight
+    return window, weight
+
+
+def _within(window: Window, around: Window) -> Window:
+    """The rows and columns of a window in those of another that holds it."""
+    rows, columns = (
+        slice(each.start - outer.start, each.stop - outer.start)
+        for each, outer in zip(window, around, strict=True)
+    )
+    return rows, columns
 
 
 def part_of(mask: Plane, reach: float) -> Box:
@@ -229,13 +261,20 @@ def about(relevance: Plane, regions: Planes) -> Plane:
     score, where = _scores(relevance, regions)
     whole = _covered(score)
     if _of_hair_alone(score):
-        hair: Plane = regions[_HAIR] * whole[_HAIR]
-        return hair.clip(0, 1)
+        hair: Plane = decided(regions[_HAIR]) * whole[_HAIR]
+        return hair
     # Summed one by one: together they are as large as eight pictures.
     mask: Plane = np.zeros_like(where)
     for region, all_of_it, named in zip(regions, whole, score > 0, strict=True):
         mask += region * np.maximum(all_of_it, where if named else 0)
     return mask.clip(0, 1)
+
+
+def decided(hair: Plane) -> Plane:
+    """A soft mask of hair, its inside full and its doubtful surroundings left out."""
+    rise = ((hair - _STRAY) / (_SURE - _STRAY)).clip(0, 1)
+    mask: Plane = rise * rise * (3 - 2 * rise)
+    return mask
 
 
 def as_a_whole(relevance: Plane, regions: Planes) -> NDArray[np.float32]:
@@ -255,9 +294,9 @@ def _scores(relevance: Plane, regions: Planes) -> tuple[NDArray[np.float32], Pla
 
 
 def _covered(score: NDArray[np.float32]) -> NDArray[np.float32]:
-    covered: NDArray[np.float32] = (
-        (score / score.max().clip(1e-6) - _ASIDE) / (_ALL - _ASIDE)
-    ).clip(0, 1)
+    # What opens between lips lies in the middle of every map of them, and is no goal of its own.
+    most = np.delete(score, _MOUTH).max().clip(1e-6)
+    covered: NDArray[np.float32] = ((score / most - _ASIDE) / (_ALL - _ASIDE)).clip(0, 1)
     if _of_hair_alone(score):
         covered[np.arange(len(covered)) != _HAIR] = 0
     return covered
