@@ -54,6 +54,8 @@ _HAIR, _MOUTH = REGIONS.index("hair"), REGIONS.index("mouth")
 _ARRIVING = _, _SKIN, _EYES, _LIPS = tuple(
     REGIONS.index(name) for name in ("hair", "skin", "eyes", "lips")
 )
+_STILL = 0.008
+"""Of the square's side: a skin that an edit moves farther is not what its colour is about."""
 _COARSE = 256
 """Pixels at which is seen where a drawing has hair."""
 _RECORD, _LATENT, _POINTS = INVERTED, "latent.safetensors", "points.npy"
@@ -192,7 +194,8 @@ class Photograph:
             closed = np.maximum(mouth_in(there / size, size), self.regions[_MOUTH])
             opened = (mouth_in(then / size, size) - closed).clip(0, 1) * mask
         feather = 0.0 if self.drawn else FEATHER
-        lacking = None if self.drawn else self._lacking(drawn[0], old, new, relevance)
+        moves = flow is not None and float(np.abs(flow).max()) > _STILL
+        lacking = None if self.drawn else self._lacking(drawn[0], old, new, relevance, moves)
         pixels = composite(
             base, self.alignment, old, new, mask, flow, opened, feather, self.engine, lacking
         )
@@ -205,14 +208,19 @@ class Photograph:
         return Image.fromarray(pixels)
 
     def _lacking(
-        self, drawing: NDArray[np.uint8], old: Planes, new: Planes, relevance: Plane
+        self,
+        drawing: NDArray[np.uint8],
+        old: Planes,
+        new: Planes,
+        relevance: Plane,
+        moves: bool,
     ) -> Planes | None:
         """What the difference of two drawings lacks for the photograph's regions to come to the
         edited drawing's colours, at their size."""
         few = (_COARSE, _COARSE)
         whole = as_a_whole(relevance, self.regions)
-        if whole[_SKIN] > 0 and whole[_HAIR] > 0:
-            return None  # age, which has no colours of its own
+        if whole[_SKIN] > 0 and (moves or whole[_HAIR] > 0):
+            return None  # a smile, or age: their light on the skin is no colour of it
         photograph, before, after = (resized(image, few) for image in (self.aligned, old, new))
         hair, skin, eyes, lips = (resized(self.regions[i], few) for i in _ARRIVING)
         if whole[_SKIN] > 0:

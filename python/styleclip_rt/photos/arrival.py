@@ -23,9 +23,9 @@ missing alone; one that moves it by the second makes it arrive wholly."""
 _EDGE = 0.25
 """Of regions together: nearer their edge than where they are so much, their mask alone fades."""
 
-_LIGHTER, _PALE, _MORE, _BLEACHED = 0.02, 0.79, 2.5, 0.5
-"""Steps of lightness in Oklab by which an edit is one of pale skin; the lightness that such skin
-has; how many times the drawing's own step is added at most; and how far colours fade with it."""
+_LIGHTER, _PALE, _MORE, _BLEACHED = 0.01, 0.79, 2.5, 0.5
+"""Steps of lightness in Oklab that are not yet pale skin; the lightness that such skin has; how
+many times what a drawing goes beyond the first is added at most; how far colours fade with it."""
 
 _FLATTEST = 0.4
 """How much of its contrast a region keeps at least."""
@@ -77,8 +77,8 @@ def paleness(photograph: Planes, before: Planes, after: Planes, skin: Plane) -> 
         return lacking
     arriving = own + new - old
     was, goal, come = (float(_median(x[:1], skin)[0]) for x in (old, new, arriving))
-    lighter = goal - was
-    if lighter < _LIGHTER:
+    lighter = goal - was - _LIGHTER
+    if lighter <= 0:
         return lacking
     step = min(max(_PALE - come, 0), _MORE * lighter)
     # Shadows and highlights stay what they are.
