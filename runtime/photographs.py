@@ -263,7 +263,8 @@ class Photograph:
         """Regions that are changed by so much, in the square and around it, as one mask."""
         regions, own = self._around
         if _of_hair_alone(whole):
-            hair: Plane = decided(regions[_HAIR]) * whole[_HAIR] * own
+            # Beyond the drawing nothing bears a doubtful place out.
+            hair: Plane = decided(regions[_HAIR]) * regions[_HAIR] * whole[_HAIR] * own
             return hair
         region: Plane = np.tensordot(whole, regions, 1) * own
         return region.clip(0, 1)
