@@ -17,6 +17,7 @@ from recipes import (
     training_faces,
 )
 from recipes.hair_colours import recipe as hair_colours
+from recipes.look_words import recipe as look_words
 from recipes.looks import recipe as looks
 from styleclip_rt.cli import run
 
@@ -35,6 +36,7 @@ for command in (
     face_id.recipe,
     look_directions.recipe,
     looks.recipe,
+    look_words.recipe,
     mappers.red_lipstick,
     mappers.old,
     mappers.smiling,

@@ -1,0 +1,1 @@
+"""The dictionary by which sentences find looks: `python -m recipes look-words`."""
