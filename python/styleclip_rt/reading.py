@@ -17,6 +17,9 @@ from typing import Any
 from styleclip_rt import looks as table
 from styleclip_rt.looks import Look
 
+_DIRECTIONS = ("left", "right", "up", "down", "above", "below", "top", "bottom")
+_DETERMINERS = ("the", "her", "his", "its", "their")
+_SILENT = ("not", "nothing", "breaks", "worn")
 _WORDS = Path(__file__).parent / "weights" / "look_words.json.gz"
 
 SLIGHTLY, VERY = 0.5, 1.3
@@ -68,7 +71,8 @@ def read(text: str) -> Reading:
     for said in _Sentence(words, text).said():
         for each in words.meant(said):
             if each.look is not None:
-                found.pop(each.look.name, None)
+                for name in (each.look.name, each.instead):
+                    found.pop(name, None)
                 found[each.look.name] = each.look, each.strength
             else:
                 (unseen if each.of_faces else unknown)[each.text] = None
@@ -86,6 +90,8 @@ class _Said:
     text: list[str] = field(default_factory=list)
     denied: bool = False
     degree: float = 1.0
+    more: bool = False
+    """Whether there is to be more or, where that is denied, less of what has no quality."""
     after: bool = False
     """Whether the qualities came after a pause, and so rather belong to the whole face."""
     whom: str = ""
@@ -98,6 +104,8 @@ class _Meant:
     look: Look | None = None
     strength: float = 1.0
     of_faces: bool = False
+    instead: str = ""
+    """The look that it takes the place of, if that was named before."""
 
 
 class _Words:
@@ -116,10 +124,10 @@ class _Words:
         self.joined = {tuple(k.split()): v.split() for k, v in stored["joined"].items()}
         self.longest = max(len(words) for words in self.joined)
         self.alike = [line.split() for line in stored["alike"]]
-        self.taught: dict[str, dict[str, str]] = stored["taught"]
+        self.taught: dict[str, str] = stored["taught"]
         self.roles = {
             word: role
-            for role in ("nothing", "breaks", "more", "less", "not")
+            for role in ("nothing", "breaks", "worn", "more", "less", "not")
             for word in stored[role]
         }
         self.slightly, self.very = set(stored["slightly"]), set(stored["very"])
@@ -141,6 +149,16 @@ class _Words:
         self.degrees = self.slightly | self.very
 
     @cached_property
+    def opposite(self) -> dict[str, str]:
+        """Look -> the look of which it is the denial, where that is another one."""
+        pairs = (
+            (self.looks.get(self.key(meaning)), self.looks.get((noun, qualities, False)))
+            for (noun, qualities, denied), meaning in self.meanings.items()
+            if denied and meaning
+        )
+        return {to[0].name: of[0].name for to, of in pairs if to and of and to[0] != of[0]}
+
+    @cached_property
     def correct(self) -> dict[str, list[str]]:
         """Length -> the words that a slip of the pen may have meant."""
         known = {*self.describing, *self.parts, *self.things, *self.people, *self.degrees}
@@ -156,13 +174,13 @@ class _Words:
     def is_known(self, word: str) -> bool:
         """Whether a word has a place in sentences about faces."""
         known = self.noun(word) or word in self.people or word in self.roles
-        return bool(known) or word in self.describing or word in self.degrees
+        return bool(known) or self.describes(word)
 
     def key(self, phrase: str) -> Key:
         """Of a phrase of the table or the dictionary."""
         words = list(self.join(_split(phrase)))
         denied = any(self.roles.get(word) == "not" for word in words)
-        told = [w for w in words if self.roles.get(w) not in ("not", "nothing", "breaks")]
+        told = [w for w in words if self.roles.get(w) not in _SILENT]
         nouns = [i for i, word in enumerate(told) if self.noun(word)]
         people = [i for i, word in enumerate(told) if word in self.people and len(told) > 1]
         if not nouns and not people:
@@ -204,12 +222,11 @@ class _Words:
                     return f"{word[:cut]} {word[cut:]}"
         reach = 1 if len(word) < 7 else 2
         near = [
-            (distance, word[0] != other[0], other)
+            (distance, other in self.degrees, other)
             for other in self.correct.get(len(word), ())
-            if (distance := _distance(word, other, reach)) <= reach
+            # Slips seldom happen to the first letter.
+            if word[0] == other[0] and (distance := _distance(word, other, reach)) <= reach
         ]
-        # Names begin like no word of faces; slips seldom happen to the first letter.
-        near = [each for each in near if not each[1] or len(word) > 5]
         return min(near)[2] if near else word
 
     def meaning(self, noun: str, qualities: Iterable[str], denied: bool = False) -> str | None:
@@ -219,10 +236,8 @@ class _Words:
             key = (noun, frozenset(these), denied)
             if key in self.meanings:
                 return self.meanings[key] or " ".join(("not",) * denied + (*these, noun))
-        if len(wanted) == 1 and not denied:
-            taught = self.taught.get(noun, {}).get(wanted[0])
-            if taught is not None:
-                return taught
+        if len(wanted) == 1 and not denied and not noun:
+            return self.taught.get(wanted[0])
         return None
 
     def _alike(self, noun: str, qualities: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -232,6 +247,8 @@ class _Words:
         (word,) = qualities
         for form in _forms(word):
             yield (form,)
+        if noun == "person":
+            return
         for line in self.alike:
             if word in line and (noun or word not in self.colours):
                 yield from ((other,) for other in line)
@@ -239,21 +256,23 @@ class _Words:
     def meant(self, said: _Said) -> Iterator[_Meant]:
         """What one thing that was said means."""
         if said.whom:
-            yield self._as_look(said.whom, said, said.degree)
+            yield self._as_look(said.whom, said.denied, said.degree)
             return
-        foreign = [word for word in said.qualities if not self._describes(word)]
-        known = [word for word in said.qualities if self._describes(word)]
+        foreign = [word for word in said.qualities if not self.describes(word)]
+        known = [word for word in said.qualities if self.describes(word)]
         text = " ".join(said.text)
         if foreign and (not said.noun or said.noun == "person"):
             yield _Meant(text)
             return
         if foreign and said.noun in self.parts.values():
             yield _Meant(" ".join((*foreign, said.noun)))
-        whole = self.meaning(said.noun, known, said.denied) if known or said.noun else None
-        if whole is not None and (known or not self._is_part(said.noun)):
-            yield self._as_look(whole, said, said.degree)
-            return
-        degree, singles, own = said.degree, [], False
+        if known or self.is_thing(said.noun) or (said.noun, frozenset[str](), False) in self.meanings:
+            whole = self._whole(said, known)
+            if whole is not None:
+                yield whole
+                return
+        degree, own, no = said.degree, False, ("no",) * said.denied
+        singles: list[_Meant] = []
         for i, word in enumerate(known):
             following = known[i + 1] if i + 1 < len(known) else ""
             if word in self.shades and following in self.colours:
@@ -265,64 +284,58 @@ class _Words:
                     continue
             own |= here is not None and bool(said.noun)
             best = alone or here if said.after else here or alone
-            if said.denied:
-                best = self.meaning(said.noun, [word], True) or (
-                    self.meaning("", [word], True) or best
-                )
-            if best is not None:
-                singles.append(self._as_look(best, said, degree))
-            elif self._is_thing(said.noun):
+            denial = self.meaning(said.noun, [word], True) or self.meaning("", [word], True)
+            if said.denied and denial is not None:
+                singles.append(self._as_look(denial, False, degree))
+            elif best is not None:
+                singles.append(self._as_look(best, said.denied, degree))
+            elif self.is_thing(said.noun):
                 continue
             elif said.noun and said.noun != "person":
-                denial = ("no",) * said.denied
-                singles.append(_Meant(" ".join((*denial, word, said.noun)), of_faces=True))
+                told = " ".join((*no, word, said.noun))
+                singles.append(_Meant(told, of_faces=True))
             else:
                 singles.append(_Meant(text))
         yield from singles
-        if self._is_thing(said.noun) and not own:
-            thing = self.meaning(said.noun, [], said.denied) or self.meaning(said.noun, [])
-            meant = self._as_look(thing or said.noun, said, degree)
+        if self.is_thing(said.noun) and not own:
+            bare = _Meant(" ".join((*no, said.noun)), of_faces=True)
+            meant = self._whole(said, [], degree) or bare
             tinted = any(word in self.colours for word in known) and not said.denied
             yield _Meant(text, of_faces=True) if tinted and meant.look else meant
 
-    def _is_thing(self, noun: str) -> bool:
+    def is_thing(self, noun: str) -> bool:
+        """Whether it is there or not, whatever its quality."""
         return noun in self.things.values()
 
-    def _is_part(self, noun: str) -> bool:
-        return noun in self.parts.values() and (noun, frozenset[str](), False) not in self.meanings
+    def describes(self, word: str) -> bool:
+        """Whether a word says of what quality something is."""
+        return word in self.describing or word in self.degrees or word in self.taught
 
-    def _describes(self, word: str) -> bool:
-        return word in self.describing or word in self.degrees or any(
-            word in words for words in self.taught.values()
-        )
+    def _whole(self, said: _Said, qualities: Sequence[str], degree: float = 0.0) -> _Meant | None:
+        """What a noun and all of its qualities mean together."""
+        degree = degree or said.degree
+        if said.denied:
+            denial = self.meaning(said.noun, qualities, True)
+            if denial is not None:
+                return self._as_look(denial, False, degree)
+        whole = self.meaning(said.noun, qualities)
+        return None if whole is None else self._as_look(whole, said.denied, degree)
 
-    def _as_look(self, phrase: str, said: _Said, degree: float, denial: str = "") -> _Meant:
+    def _as_look(self, phrase: str, denied: bool, degree: float) -> _Meant:
+        """A phrase of the dictionary, or its denial, as a look."""
         key = self.key(phrase)
-        denied = said.denied and not key[2] and not self._answers_denial(said, phrase)
-        if denied:
-            opposite = self.meanings.get((key[0], key[1], True))
-            if opposite is not None:
-                key, denied = self.key(opposite or f"not {phrase}"), False
+        if denied and self.meanings.get((key[0], key[1], True)):
+            key, denied = self.key(self.meanings[key[0], key[1], True]), False
         found = self.looks.get(key)
         text = " ".join(("no",) * denied + (phrase,))
         if found is None:
             return _Meant(text, of_faces=True)
         look, way = found
         strength = (-way if denied else way) * degree
-        if (strength < 0 and look.least >= 0) or (strength > 0 and look.most <= 0):
+        kept = min(max(strength, look.least), look.most)
+        if not kept:
             return _Meant(text, of_faces=True)
-        return _Meant(text, look, min(max(strength, look.least), look.most))
-
-    def _answers_denial(self, said: _Said, phrase: str) -> bool:
-        """Whether a phrase is what the denial means, and not what is denied."""
-        denied = self.meanings.get((said.noun, frozenset(said.qualities), True))
-        if denied is not None and (denied == phrase or denied == ""):
-            return True
-        return any(
-            self.meanings.get((noun, frozenset((word,)), True)) == phrase
-            for noun in (said.noun, "")
-            for word in said.qualities
-        ) or self.meanings.get((said.noun, frozenset(), True)) == phrase
+        return _Meant(text, look, kept, instead=self.opposite.get(look.name, ""))
 
 
 class _Sentence:
@@ -344,6 +357,7 @@ class _Sentence:
         self.part = ""  # of which something may still be said
         self.handed: list[str] = []  # what was said of the part before, joined by "and"
         self.paused = False
+        self.stranger = ""  # what is spoken of, where that is no face
 
     def said(self) -> list[_Said]:
         """All that it says."""
@@ -351,11 +365,13 @@ class _Sentence:
         for at, word in enumerate(self.tokens):
             role = self.words.roles.get(word, "")
             noun = self.words.noun(word)
-            if word == "light" and self._goes_on(at):
+            if word == "light" and not self._is_noun(at):
                 noun = ""
+            if word.isdecimal():
+                continue
             if word == "look" or word == "looks" or word == "looking":
                 nearby = self.tokens[at + 1 : at + 5]
-                noun = "gaze" if {"left", "right", "up", "down"} & set(nearby) else ""
+                noun = "gaze" if {*_DIRECTIONS[:4]} & {*nearby} else ""
                 role = role or "nothing"
             if word in self.words.people:
                 whom.append(self.words.people[word])
@@ -364,11 +380,19 @@ class _Sentence:
                 self._noun(noun, word)
             elif role == "breaks":
                 self._break(word)
+            elif role == "worn":
+                self._break(",")
+                self.part = ""
             elif role == "not":
                 self._deny(at)
             elif role == "less":
-                self.now.denied, self.now.degree = True, SLIGHTLY
-            elif role in ("more", "nothing"):
+                self._deny(at)
+                self.now.more |= self.now.denied
+                denied = self.now if self.now.denied else self.found[-1]
+                denied.degree = SLIGHTLY
+            elif role == "more":
+                self.now.more = True
+            elif role == "nothing":
                 continue
             else:
                 self.now.qualities.append(word)
@@ -379,14 +403,13 @@ class _Sentence:
             self.found.append(_Said(whom=named[-1], text=[named[-1]]))
         return self.found
 
-    def _goes_on(self, at: int) -> bool:
-        """Whether a noun follows before anything else does."""
+    def _is_noun(self, at: int) -> bool:
+        """Whether "light" is what is spoken of, and not a quality of what follows."""
         for word in self.tokens[at + 1 :]:
-            if self.words.noun(word) or word in self.words.people:
-                return word != "light"
-            if self.words.roles.get(word) == "breaks":
-                return False
-        return False
+            if self.words.roles.get(word) == "nothing":
+                continue
+            return word in _DIRECTIONS or self.words.roles.get(word) in ("breaks", "worn", "not")
+        return True
 
     def _say(self, noun: str, after: bool = False) -> None:
         said = self.now
@@ -410,7 +433,9 @@ class _Sentence:
             ):
                 self._say(self.part)
         self._close()
-        if self.now.qualities or noun in self.words.things.values():
+        if self.now.more and not self.now.qualities and not self.words.is_thing(noun):
+            self.now.qualities = ["big"]
+        if self.now.qualities or self.words.is_thing(noun):
             self.handed = list(self.now.qualities)
             self._say(noun)
             self._is_open = False
@@ -431,52 +456,71 @@ class _Sentence:
         self._is_open = False
 
     def _break(self, word: str) -> None:
-        being = word in ("is", "are", "has", "have")
-        if being and self.part:
-            return
+        foreign = bool(self.now.qualities) and not self.words.describes(self.now.qualities[-1])
+        if word in _DETERMINERS and not self.part:
+            return  # "narrow the eyes"
+        if word in ("is", "are", "has", "have"):
+            if foreign:
+                self.stranger = "" if self.part else self.now.qualities[-1]
+                self._say("")
+            if self.part or foreign:
+                return
         if self.now.qualities:
             if not self.part and word in ("and", "or", ","):
                 if word != ",":
                     return
-                if all(self.words.meaning("", [w]) is None for w in self.now.qualities):
+                if self._wait():
                     return  # "long, red hair"
             elif word in ("and", "or", "&") and self._shared():
                 return
-            self._say(self.part, after=self.paused or not self._is_open)
-            self._is_open = False
+            self._say_of(self.part)
         elif self._is_open and word not in ("and", "or"):
             self._close()
-        if word not in ("or", "nor"):
-            self.now.denied = False
-        elif self.found and self.found[-1].denied:
+        if word in (",", ".", ";", "but", "and") and not self.now.qualities:
+            self.now.denied = self.now.more = False
+        elif word in ("or", "nor") and self.found and self.found[-1].denied:
             self.now.denied = True
         if word not in ("and", "or"):
             self.handed = []
             self.paused = True
         if word in (".", ";"):
-            self.part = ""
+            self.part = self.stranger = ""
 
     def _shared(self) -> bool:
         """Whether qualities before "and" wait for a noun rather than belong to the one before."""
-        return self.part == "person" and all(
-            self.words.meaning("", [w]) is None for w in self.now.qualities
+        return self.part == "person" and self._wait()
+
+    def _wait(self) -> bool:
+        """Whether qualities are known, but none of them makes sense alone."""
+        return all(
+            self.words.describes(word) and self.words.meaning("", [word]) is None
+            for word in self.now.qualities
         )
 
     def _deny(self, at: int) -> None:
-        rest = self.tokens[at + 1 :]
-        last = not rest or self.words.roles.get(rest[0]) == "breaks"
+        roles = [self.words.roles.get(word, "") for word in self.tokens[at + 1 :]]
+        last = next((role for role in roles if role != "nothing"), "breaks") == "breaks"
         if last and self.found and not self.now.qualities:
             self.found[-1].denied = True  # "makeup free"
             return
+        if any(word not in self.words.degrees for word in self.now.qualities):
+            self._say_of(self.part)
         self.now.denied = True
 
     def _end(self) -> None:
         if self.now.qualities:
-            part = self.part
-            self._say(part, after=self.paused or not self._is_open)
-            self._is_open = False
+            self._say_of(self.part)
         else:
             self._close()
+
+    def _say_of(self, part: str) -> None:
+        """Say what stands after a part: of it, but for what ends in a noun that is not known."""
+        foreign = not self.words.describes(self.now.qualities[-1])
+        if self.stranger:
+            foreign = True
+            self.now.qualities.append(self.stranger)
+        self._say("" if foreign else part, after=self.paused or not self._is_open)
+        self._is_open = False
 
 
 @cache
@@ -517,7 +561,14 @@ _ENDINGS = (
     ("est", ""),
     ("est", "e"),
     ("ed", ""),
+    ("ily", "y"),
     ("ly", ""),
+    ("ness", ""),
+    ("iness", "y"),
+    ("en", ""),
+    ("n", ""),
+    ("ing", ""),
+    ("ing", "e"),
     ("ish", ""),
 )
 

