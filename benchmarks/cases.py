@@ -298,7 +298,7 @@ def whole_edit() -> Case:
         editor = Editor(networks.default_bundle(), "cpu", precision)
 
         def edit() -> object:
-            return editor.edit(PROMPT, seed=7)
+            return editor.edit(PROMPT, seed=7, plain=True)
 
         return edit if how == "ours" else stock(edit)
 

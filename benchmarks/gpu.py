@@ -343,7 +343,7 @@ def _edit_rows(bundle: Bundle, steps: int | None) -> Rows:
     editor = Editor(bundle, "cuda", "bf16")
 
     def edit() -> object:
-        return editor.edit(PROMPT, seed=7, steps=steps)
+        return editor.edit(PROMPT, seed=7, plain=True, steps=steps)
 
     def eager() -> object:
         with without_graphs():

@@ -1,9 +1,8 @@
 """How well sentences are read, on phrases that others wrote.
 
-`python -m benchmarks.reading --part seen` reads `docs/looks/phrases.csv` and prints a table. A phrase
-that names looks is right if exactly those are read, each with its sign; one that names none, if none
-is read. Labels were given by hand before any phrase was read; those of the part "unseen" were not
-looked at again while the dictionary was made.
+`python -m benchmarks.reading --part seen` reads `docs/looks/phrases.csv` and prints a table. A
+phrase that names looks is right if exactly those are read, each with its sign; one that names none,
+if none is read. Labels were given by hand before any phrase was read.
 """
 
 import csv

@@ -5,11 +5,11 @@ It is the same for every engine, and needs no torch: an engine makes the steps.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from styleclip_rt.editing.schedule import LOSSES, check_losses, learning_rate_fa
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import exports_folder
 from styleclip_rt.pictures import to_pil
+from styleclip_rt.reading import Reading, read
+from styleclip_rt.runtime.looks import mappers_for, moves_of, moves_read
+from styleclip_rt.runtime.moves import Move
 from styleclip_rt.runtime.networks import Networks
 from styleclip_rt.runtime.prompts import check_prompt
 from styleclip_rt.runtime.results import EditedFace, EditedGroup, EditResult
@@ -30,8 +33,9 @@ if TYPE_CHECKING:
 
     from styleclip_rt.bundle import Bundle
     from styleclip_rt.photos.faces import Which
-    from styleclip_rt.runtime.mapper import MapperRuntime, Move
+    from styleclip_rt.runtime.mapper import MapperRuntime
     from styleclip_rt.runtime.photographs import OnStep, Photograph
+    from styleclip_rt.runtime.torch_edits import TorchEdits
 
     Values = Tensor | NDArray[np.float32]
     """A tensor of the engine torch, an array of any other."""
@@ -105,12 +109,14 @@ class Editor:
     ) -> None:
         self.engine: EditEngine
         self._mappers: MapperRuntime | None = None
+        self._torch: TorchEdits | None = None
+        self._served: dict[str, bool] = {}
         self._engine, self._device, self._exports = engine, device, exports
         self._bundle = bundle
         if engine == "torch":
-            from styleclip_rt.runtime.torch_edits import TorchEdits
+            from styleclip_rt.runtime import torch_edits
 
-            self.engine = TorchEdits(bundle, device, precision)
+            self.engine = self._torch = torch_edits.TorchEdits(bundle, device, precision)
         else:
             from styleclip_rt.runtime.exported_edits import ExportedEdits
 
@@ -141,6 +147,7 @@ class Editor:
         latent: "Values | None" = None,
         start: Start | None = None,
         image: "str | Path | Photograph | None" = None,
+        plain: bool = False,
         keep_rest: bool = False,
         progress: bool = False,
         frames_every: int = 0,
@@ -149,11 +156,16 @@ class Editor:
         """Edit one face; see `edit_many`.
 
         Args:
-            prompt: what the face should look like, e.g. "red lipstick".
+            prompt: what the face should look like, e.g. "red hair and a slight smile". Looks that
+                it names (`styleclip looks` lists them) are applied, and the optimiser makes what
+                no look covers.
             seed: which generated face to start from (0 if nothing else is given); or
             latent: w [1, latent_dim], w+ [1, n_latent, latent_dim] or styles [1, channels]; or
             start: of `styleclip_rt.runtime.starts`; or
             image: a photograph, as `invert` takes or gives it: the result's image has its size.
+            plain: let the optimiser make all of it, as StyleCLIP does. Where settings of it are
+                given, it does anyway; and with another engine than torch, or a generator that has
+                no looks.
             keep_rest: of the drawing before stays, pixel by pixel, what the prompt is not about;
                 of a photograph it does anyway.
             progress: show a progress bar on stderr.
@@ -170,6 +182,7 @@ class Editor:
             seeds=[0] if nothing else None if seed is None else [seed],
             latents=latent,
             starts=None if start is None else [start],
+            plain=plain,
             keep_rest=keep_rest,
             progress=progress,
             frames_every=frames_every,
@@ -220,6 +233,7 @@ class Editor:
         prompts: str | Sequence[str],
         faces: "Sequence[Photograph | Start]",
         *,
+        plain: bool = False,
         progress: bool = False,
         frames_every: int = 0,
         on_step: "Callable[[int, Values], None] | None" = None,
@@ -230,6 +244,7 @@ class Editor:
         Args:
             prompts: one for all, or one a face.
             faces: of `invert_faces`.
+            plain: as in `edit`.
             progress, frames_every, on_step, settings: as in `edit_many`.
 
         Raises:
@@ -238,8 +253,8 @@ class Editor:
         starts = [face if isinstance(face, Start) else face.start for face in faces]
         texts = [prompts] * len(starts) if isinstance(prompts, str) else prompts
         check_together(starts, len(texts), "prompt")
-        chosen = self._checked(texts, settings)
-        edits = self._edits(texts, starts, chosen, progress, frames_every, on_step, together=True)
+        how = self._how(texts, settings, plain)
+        edits = self._edits(texts, starts, how, progress, frames_every, on_step, together=True)
         return EditedGroup(list(edits))
 
     def apply(self, face: "Start | Photograph", moves: "Sequence[Move]") -> EditedFace:
@@ -255,8 +270,6 @@ class Editor:
             StyleClipError: no move, no such look or mapper, a strength out of range, or this
                 engine does not have it.
         """
-        from styleclip_rt.runtime.looks import mappers_for, moves_of
-
         start = face if isinstance(face, Start) else face.start
         resolved = moves_of(moves)
         runtime = self._holding(mappers_for(resolved))
@@ -283,6 +296,7 @@ class Editor:
         seeds: Sequence[int] | None = None,
         latents: "Values | None" = None,
         starts: Sequence[Start] | None = None,
+        plain: bool = False,
         keep_rest: bool = False,
         progress: bool = False,
         frames_every: int = 0,
@@ -296,14 +310,14 @@ class Editor:
             seeds: one a face; or
             latents: w [N, latent_dim], w+ [N, n_latent, latent_dim] or styles [N, channels]; or
             starts: of `styleclip_rt.runtime.starts`.
-            keep_rest, progress, frames_every, settings: as in `edit`.
+            plain, keep_rest, progress, frames_every, settings: as in `edit`.
             on_step: called after each step of a face with its number and the draft [1, 3, H, W],
                 about [0, 1].
 
         Returns:
-            one result a prompt, in order: the last step's, as StyleCLIP has it. After Ctrl-C (main
-            thread only) or a plateau: that of the lowest total so far; the former marked
-            `interrupted`, and faces whose turn had not come are missing.
+            one result a prompt, in order. The optimiser's is the last step's, as StyleCLIP has it;
+            after Ctrl-C (main thread only) or a plateau, that of the lowest total so far; the
+            former marked `interrupted`, and faces whose turn had not come are missing.
 
         Raises:
             StyleClipError: a bad prompt, latent or setting, or a loss that is no number any more.
@@ -314,6 +328,7 @@ class Editor:
                 seeds=seeds,
                 latents=latents,
                 starts=starts,
+                plain=plain,
                 keep_rest=keep_rest,
                 progress=progress,
                 frames_every=frames_every,
@@ -329,6 +344,7 @@ class Editor:
         seeds: Sequence[int] | None = None,
         latents: "Values | None" = None,
         starts: Sequence[Start] | None = None,
+        plain: bool = False,
         keep_rest: bool = False,
         progress: bool = False,
         frames_every: int = 0,
@@ -341,8 +357,8 @@ class Editor:
         number of faces, and the optimiser makes a visible difference of the last bit. So a face
         comes out as it would alone, and memory is that of one.
         """
-        chosen = self._checked(prompts, settings)
-        faces = self._starts(seeds, latents, starts, chosen.truncation_psi)
+        how = self._how(prompts, settings, plain)
+        faces = self._starts(seeds, latents, starts, how.settings.truncation_psi)
         if keep_rest:
             from styleclip_rt.runtime import photographs
 
@@ -352,21 +368,50 @@ class Editor:
                 f"give one seed or one latent for each prompt: there are {len(faces)} faces for "
                 f"{len(prompts)} prompts."
             )
-        yield from self._edits(prompts, faces, chosen, progress, frames_every, on_step)
+        yield from self._edits(prompts, faces, how, progress, frames_every, on_step)
 
-    def _checked(self, prompts: Sequence[str], settings: dict[str, Any]) -> EditSettings:
-        chosen = replace(self.settings, **_known_settings(settings))
+    def reading(self, prompt: str) -> Reading | None:
+        """What of a prompt looks make; None where this editor has none."""
+        if self._torch is None:
+            return None
+        reading = read(prompt)
+        if not reading.looks:
+            return reading if self._has("looks") else None
+        names = mappers_for(moves_read(reading))
+        return reading if all(self._has(name) for name in names) else None
+
+    def _has(self, mapper: str) -> bool:
+        from styleclip_rt.bundle.mappers import serves
+
+        assert self._torch is not None
+        if mapper not in self._served:
+            self._served[mapper] = serves(self._torch.bundle, mapper)
+        return self._served[mapper]
+
+    def _how(self, prompts: Sequence[str], settings: dict[str, Any], plain: bool) -> "_How":
+        given = _known_settings(settings)
+        chosen = replace(self.settings, **given)
         for prompt in prompts:
             check_prompt(prompt)
         if not prompts:
             raise StyleClipError("there is no prompt: say how the face should look.")
-        return chosen
+        return _How(chosen, plain or asks_for_optimiser(given), "space" in given)
+
+    def _plan(self, prompt: str, plain: bool) -> "_Plan":
+        reading = None if plain else self.reading(prompt)
+        if reading is None or not reading.looks:
+            return _Plan(prompt)
+        rest = reading.rest
+        # The optimiser would make anything of words that CLIP has never seen.
+        if rest and self.engine.known_text([rest]) == [0]:
+            rest = ""
+        return _Plan(rest, tuple(moves_read(reading)), str(reading))
 
     def _edits(
         self,
         prompts: Sequence[str],
         faces: Sequence[Start],
-        chosen: EditSettings,
+        how: "_How",
         progress: bool,
         frames_every: int,
         on_step: "Callable[[int, Values], None] | None",
@@ -374,18 +419,20 @@ class Editor:
     ) -> Iterator[EditResult]:
         """One after the other; `together`: each goes into the picture that the one before left."""
         known = self.engine.known_text(prompts)
+        plans = [self._plan(prompt, how.plain) for prompt in prompts]
+        total = how.settings.steps * sum(bool(plan.prompt) for plan in plans)
         bar = tqdm(
-            total=chosen.steps * len(faces),
-            desc=_title(prompts),
-            unit="step",
-            disable=not progress,
+            total=total, desc=_title(prompts), unit="step", disable=not progress or not total
         )
         with bar, _interruptible() as interrupted:
             onto = None
-            for prompt, face, share in zip(prompts, faces, known, strict=True):
+            for prompt, face, share, plan in zip(prompts, faces, known, plans, strict=True):
                 start = replace(face, onto=onto) if together else face
+                chosen = how.settings
+                if start.in_style_space and not how.space_given:
+                    chosen = replace(chosen, space="s")
                 result = self._edit(
-                    prompt, start, share, chosen, interrupted, bar, frames_every, on_step
+                    prompt, plan, start, share, chosen, interrupted, bar, frames_every, on_step
                 )
                 yield result
                 if together:
@@ -413,6 +460,7 @@ class Editor:
     def _edit(
         self,
         prompt: str,
+        plan: "_Plan",
         start: Start,
         known_text: float | None,
         settings: EditSettings,
@@ -421,10 +469,62 @@ class Editor:
         frames_every: int,
         on_step: "Callable[[int, Values], None] | None",
     ) -> EditResult:
-        run = self.engine.begin([prompt], settings, [start])
-        best, since_best = np.inf, 0
         history: list[dict[str, float]] = []
         frames: list[Values] = []
+        face = None
+        if plan.prompt:
+            # What looks move on is put into its scene when they have.
+            begun = replace(start, scene=None, onto=None) if plan.moves else start
+            face = self._optimise(
+                plan.prompt,
+                begun,
+                settings,
+                interrupted,
+                bar,
+                frames_every,
+                on_step,
+                history,
+                frames,
+            )
+        if plan.moves:
+            assert self._torch is not None
+            reached = start.latent if face is None else np.asarray(face.latent)
+            runtime = self._holding(mappers_for(plan.moves))
+            face = self._torch.move_on(runtime, start, reached, plan.moves, plan.prompt)
+        assert face is not None
+        return EditResult(
+            prompt=prompt,
+            seed=start.seed,
+            image=face.image,
+            original=face.original,
+            latent=face.latent[None],
+            identity=face.identity,
+            generator=self.engine.networks.fingerprint,
+            looks=plan.said,
+            rest=plan.prompt if plan.moves else "",
+            scene=face.scene,
+            history=history,
+            settings=settings,
+            interrupted=interrupted.is_set(),
+            known_text=known_text,
+            frames=[to_pil(frame[0]) for frame in frames],
+        )
+
+    def _optimise(
+        self,
+        prompt: str,
+        start: Start,
+        settings: EditSettings,
+        interrupted: threading.Event,
+        bar: "tqdm[Any]",
+        frames_every: int,
+        on_step: "Callable[[int, Values], None] | None",
+        history: list[dict[str, float]],
+        frames: "list[Values]",
+    ) -> EditedFace:
+        """The steps of one edit, which `history` and `frames` tell of afterwards."""
+        run = self.engine.begin([prompt], settings, [start])
+        best, since_best = np.inf, 0
         for step in range(settings.steps):
             losses, drafts = run.step(step)
             check_losses(losses, step)
@@ -444,21 +544,28 @@ class Editor:
                 bar.update(settings.steps - step - 1)
                 break
         (face,) = run.result(kept=len(history) < settings.steps)
-        return EditResult(
-            prompt=prompt,
-            seed=start.seed,
-            image=face.image,
-            original=face.original,
-            latent=face.latent[None],
-            identity=face.identity,
-            generator=self.engine.networks.fingerprint,
-            scene=face.scene,
-            history=history,
-            settings=settings,
-            interrupted=interrupted.is_set(),
-            known_text=known_text,
-            frames=[to_pil(frame[0]) for frame in frames],
-        )
+        return face
+
+
+class _How(NamedTuple):
+    """How edits are made, and whether the optimiser alone makes them."""
+
+    settings: EditSettings
+    plain: bool
+    space_given: bool
+
+
+class _Plan(NamedTuple):
+    """What the optimiser is asked for, "" for nothing, and the looks that are applied after it."""
+
+    prompt: str
+    moves: tuple[Move, ...] = ()
+    said: str = ""
+
+
+def asks_for_optimiser(settings: Mapping[str, object]) -> bool:
+    """Whether settings of an edit are the optimiser's, and not only about the start."""
+    return any(settings[name] is not None for name in settings if name != "truncation_psi")
 
 
 @contextmanager

@@ -66,9 +66,9 @@ class ExportedMappers:
         twin.networks = self.networks.drawing("draft")
         return twin
 
-    def given(self, w_plus: Array) -> Array:
-        """See `styleclip_rt.runtime.mapper.MapperEngine`."""
-        return w_plus
+    def given(self, latents: Array) -> Array:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        return latents
 
     def latents(self, w_plus: Array, moves: Sequence[CheckedMove]) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
@@ -76,6 +76,10 @@ class ExportedMappers:
         for other in others:
             first = first + (other - w_plus)
         return first
+
+    def latents_from(self, styles: Array, moves: Sequence[CheckedMove]) -> Array:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        raise StyleClipError("exported mappers start from w+: edit styles with engine torch.")
 
     def relevance(self, moves: Sequence[CheckedMove]) -> Array:
         """See `styleclip_rt.runtime.moves.MapperEngine`."""

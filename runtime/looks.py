@@ -9,6 +9,7 @@ from styleclip_rt import looks
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.looks import Look
 from styleclip_rt.pictures import contact_sheet, to_pil
+from styleclip_rt.reading import Reading, read
 from styleclip_rt.runtime.moves import Move
 from styleclip_rt.runtime.painting import PAINT
 from styleclip_rt.runtime.starts import Start
@@ -37,6 +38,36 @@ def _move_of(name: str, strength: float) -> Move:
             f"the strength of {name!r} must be from {least:g} to {most:g}, but is {strength:g}."
         )
     return Move(look.mapper, look.prompt, along)
+
+
+def moves_said(text: str, strength: float = 1.0) -> list[Move]:
+    """The same for a phrase of the table, or a sentence that names looks: "red hair and a slight
+    smile".
+
+    Args:
+        strength: of the look, or what those of the sentence are multiplied by.
+
+    Raises:
+        StyleClipError: as `moves_of`; or there is no look for a part of the sentence.
+    """
+    try:
+        looks.find(text)
+    except StyleClipError:
+        reading = read(text)
+        if not reading.looks:
+            raise
+        if reading.rest:
+            raise StyleClipError(
+                f"there is no look for {reading.rest!r}, which `styleclip edit` asks of the "
+                "optimiser: `styleclip looks` lists them."
+            ) from None
+        return moves_of([Move(look.name, strength * much) for look, much in reading.looks])
+    return [_move_of(text, strength)]
+
+
+def moves_read(reading: Reading) -> list[Move]:
+    """What makes the looks that a sentence names."""
+    return [Move(look.mapper, look.prompt, strength) for look, strength in reading.looks]
 
 
 def mappers_for(moves: Sequence[Move]) -> tuple[str, ...]:

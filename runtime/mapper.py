@@ -4,6 +4,7 @@ Which engine computes them is chosen at the start; nothing here needs torch.
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -158,12 +159,11 @@ class MapperRuntime:
         """w+ [N, n_latent, latent_dim] of faces.
 
         Raises:
-            StyleClipError: one was saved in StyleSpace, which no mapper looks at.
+            StyleClipError: one was saved in StyleSpace.
         """
         if any(start.in_style_space for start in starts):
             raise StyleClipError(
-                "a latent that was saved in StyleSpace goes on in `styleclip edit --space s`; "
-                "mappers start from w+."
+                "a latent that was saved in StyleSpace has no w+: edit it as a start."
             )
         return self.engine.given(np.stack([start.latent for start in starts]))
 
@@ -178,7 +178,41 @@ class MapperRuntime:
     ) -> list[EditedFace]:
         """Edit and draw faces; those of photographs come back in them. Moves and errors as for
         `latents`."""
-        return self._faces(self.w_plus(starts), moves, any_prompt, starts)
+        if not any(start.in_style_space for start in starts):
+            return self._faces(self.w_plus(starts), moves, any_prompt, starts)
+        where = self.relevance(moves, any_prompt)
+        return [
+            self.moved(start, start.latent, moves, any_prompt).in_scene(start, where)
+            for start in starts
+        ]
+
+    def moved(
+        self,
+        start: Start,
+        reached: NDArray[np.float32],
+        moves: Sequence[Move],
+        any_prompt: bool = False,
+    ) -> EditedFace:
+        """Drawings of a face as it was and of what an edit has reached, moved on by `moves`.
+
+        Args:
+            start: the face as it was; its scene does not matter.
+            reached: w+ [n_latent, latent_dim], or all styles joined [channels].
+
+        Raises:
+            StyleClipError: as for `latents`; or exported mappers are given styles.
+        """
+        checked = self.check(moves, any_prompt)
+        one = np.ascontiguousarray(reached, np.float32)[None]
+        if one.ndim == 2:
+            edited = self.engine.latents_from(one, checked)
+        else:
+            edited = self.engine.latents(self.engine.given(one), checked)
+        return EditedFace(
+            to_pil(self.draw(edited)[0]),
+            self._unedited(start.latent.tobytes()).copy(),
+            self.engine.saved(edited)[0],
+        )
 
     def edit_together(
         self, starts: Sequence[Start], moves: Sequence[Sequence[Move]], any_prompt: bool = False
@@ -250,8 +284,10 @@ class MapperRuntime:
         ]
 
     def _drawn(self, latent: bytes) -> Image.Image:
-        w_plus = np.frombuffer(latent, np.float32).reshape(1, *self.latent_shape).copy()
-        return to_pil(self.draw(self.engine.given(w_plus))[0])
+        values = np.frombuffer(latent, np.float32)[None].copy()
+        if values.size == math.prod(self.latent_shape):
+            values = values.reshape(1, *self.latent_shape)
+        return to_pil(self.draw(self.engine.given(values))[0])
 
     def _checked(self, move: Move, any_prompt: bool) -> CheckedMove:
         painted = move.mapper == PAINT

@@ -77,11 +77,19 @@ class MapperEngine(Protocol):
             StyleClipError: there are none.
         """
 
-    def given(self, w_plus: NDArray[np.float32]) -> Any:
-        """An array as this engine takes it."""
+    def given(self, latents: NDArray[np.float32]) -> Any:
+        """w+ [N, n_latent, latent_dim], or all styles joined [N, channels], as this engine takes
+        them."""
 
     def latents(self, w_plus: Any, moves: Sequence[CheckedMove]) -> Any:
         """w+ -> the edited w+, or styles."""
+
+    def latents_from(self, styles: NDArray[np.float32], moves: Sequence[CheckedMove]) -> Any:
+        """All styles joined [N, channels] -> the edited styles.
+
+        Raises:
+            StyleClipError: this engine takes no styles.
+        """
 
     def relevance(self, moves: Sequence[CheckedMove]) -> NDArray[np.float32]:
         """[h, w] in [0, 1]: where in faces the moves change things."""

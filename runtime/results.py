@@ -86,12 +86,15 @@ class EditResult:
         latent: float32 w+ [1, n_latent, latent_dim], or [1, channels] in StyleSpace; a NumPy
             array where an engine without torch made it.
         history: one row a step with every loss, unweighted but for their total, and the learning
-            rate `lr`.
+            rate `lr`; none where the optimiser had nothing to do.
         settings: all that shaped the edit.
         interrupted: Ctrl-C stopped it; the image is the best so far.
         known_text: share of the prompt's tokens that CLIP saw in training, None if not recorded.
         identity: cosine between the identity embeddings of image and original; None where the
             bundle has no identity network.
+        looks: that the prompt names and that were applied, such as "smiling 0.5, red hair 1"; ""
+            where the optimiser alone made the edit.
+        rest: of such a prompt, what the optimiser made; "" where looks are all.
         generator: the `fingerprint` of the generator whose latent it is, "" where that is unknown.
         scene: the photograph that image is an edit of, if it is one.
         frames: drafts along the way, if asked for.
@@ -107,6 +110,8 @@ class EditResult:
     interrupted: bool
     known_text: float | None
     identity: float | None
+    looks: str = ""
+    rest: str = ""
     generator: str = ""
     scene: PictureFile | None = None
     frames: list[Image.Image] = field(default_factory=list)
@@ -172,12 +177,13 @@ def parameters(result: EditResult) -> dict[str, object]:
     return {
         "prompt": result.prompt,
         "seed": result.seed,
+        **({"looks": result.looks, "rest": result.rest} if result.looks else {}),
         **dataclasses.asdict(result.settings),
         "steps_done": len(result.history),
         "interrupted": result.interrupted,
         "known_text": result.known_text,
         "identity": None if result.identity is None else round(result.identity, 4),
-        "final": {k: round(v, 6) for k, v in result.history[-1].items()},
+        "final": {k: round(v, 6) for row in result.history[-1:] for k, v in row.items()},
     }
 
 
@@ -204,9 +210,10 @@ def _key(name: str) -> str:
 
 
 def save_result(result: EditResult, folder: Path) -> Path:
-    """Write original.png, edited.png, comparison.png, loss.png, latent.safetensors, edit.json (and
-    frames/ where frames were kept) into `folder`, all together. An edited photograph is a file of
-    the photograph's own format, and has no original.png beside it.
+    """Write original.png, edited.png, comparison.png, loss.png (where the optimiser had something
+    to do), latent.safetensors, edit.json (and frames/ where frames were kept) into `folder`, all
+    together. An edited photograph is a file of the photograph's own format, and has no original.png
+    beside it.
 
     Raises:
         StyleClipError: the folder cannot be written, or the disk is full.
@@ -214,7 +221,9 @@ def save_result(result: EditResult, folder: Path) -> Path:
     known = parameters(result)
     with _together(folder, result.scene) as work:
         _write_pair(result, result.prompt, known, work)
-        save_png(loss_plot(result.history), work / "loss.png", {"styleclip_rt": json.dumps(known)})
+        if result.history:
+            texts = {"styleclip_rt": json.dumps(known)}
+            save_png(loss_plot(result.history), work / "loss.png", texts)
         save_latent(result.latent, result.generator, work, prompt=result.prompt)
         _write_frames(result, work)
     return folder
@@ -255,7 +264,8 @@ def save_group(
             latent = face.latent
             if isinstance(face, EditResult):
                 texts = {"styleclip_rt": json.dumps(parameters(face))}
-                save_png(loss_plot(face.history), work / f"loss-{number}.png", texts)
+                if face.history:
+                    save_png(loss_plot(face.history), work / f"loss-{number}.png", texts)
                 _write_frames(face, work, f"{number}-")
             else:
                 latent = latent[None]

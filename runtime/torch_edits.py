@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from styleclip_rt.bundle import Bundle
 from styleclip_rt.devices import choose_precision
@@ -21,6 +22,10 @@ from styleclip_rt.runtime.results import EditedFace
 from styleclip_rt.runtime.starts import Start
 from styleclip_rt.runtime.torch_networks import TorchNetworks
 from styleclip_rt.settings import EditSettings
+
+if TYPE_CHECKING:
+    from styleclip_rt.runtime.mapper import MapperRuntime
+    from styleclip_rt.runtime.moves import Move
 
 StepResult = tuple[StepState, dict[str, Tensor], Tensor]
 StepFunction = Callable[[StepState, "Constants", Tensor, Tensor], StepResult]
@@ -71,6 +76,47 @@ class TorchEdits:
         """See `styleclip_rt.runtime.editor.EditEngine`."""
         return self.bundle.known_text(prompts)
 
+    def move_on(
+        self,
+        runtime: "MapperRuntime",
+        start: Start,
+        reached: NDArray[np.float32],
+        moves: "Sequence[Move]",
+        prompt: str,
+    ) -> EditedFace:
+        """A face that the optimiser has brought so far, moved on by looks.
+
+        Args:
+            runtime: that has their mappers.
+            start: the face as it was.
+            reached: w+ [n_latent, latent_dim], or all styles joined [channels].
+            prompt: that the optimiser followed; "" where it did nothing.
+        """
+        face = runtime.moved(start, reached, moves)
+        drawings = [
+            torch.from_numpy(np.asarray(image, np.float32) / 255).permute(2, 0, 1)[None]
+            for image in (face.image, face.original)
+        ]
+        same = self.same_person(*(drawing.to(self.device) for drawing in drawings))
+        face = face._replace(identity=same)
+        if start.scene is None:
+            return face
+        where = torch.from_numpy(runtime.relevance(moves))[None, None]
+        if prompt:
+            other = self.bundle.relevance(self.networks.text([prompt]))[:, :1].cpu()
+            size = max(where.shape[2:], other.shape[2:])
+            where = torch.maximum(F.interpolate(where, size), F.interpolate(other, size))
+        return face.in_scene(start, where[0, 0].numpy())
+
+    def same_person(self, image: Tensor, original: Tensor) -> float | None:
+        """Cosine of the identity embeddings of two drawings [1, 3, H, W] in [0, 1]; None where no
+        network knows persons."""
+        network = self.networks.identity
+        if network is None:
+            return None
+        with torch.no_grad():
+            return float((network.encode(image) * network.encode(original)).sum())
+
     def whitening(self) -> Whitening:
         """Statistics of the generator's latents, measured at first use."""
         return self.networks.whitening
@@ -98,7 +144,8 @@ class TorchRun:
         texts: Tensor,
         starts: Sequence[Start],
     ) -> None:
-        self.networks, device, self.starts = engine.networks, engine.device, starts
+        self.engine, self.starts = engine, starts
+        self.networks, device = engine.networks, engine.device
         generator, clip, identity = (
             self.networks.generator,
             self.networks.clip,
@@ -178,16 +225,10 @@ class TorchRun:
                 to_pil(images[i]),
                 to_pil(originals[i]),
                 latents[i],
-                self._same_person(images[i : i + 1], originals[i : i + 1]),
+                self.engine.same_person(images[i : i + 1], originals[i : i + 1]),
             )
             faces.append(face.in_scene(start, self.relevance[i, 0].cpu().numpy()))
         return faces
-
-    def _same_person(self, image: Tensor, original: Tensor) -> float | None:
-        network = self.networks.identity
-        if network is None:
-            return None
-        return float((network.encode(image) * network.encode(original)).sum())
 
 
 def _step_function(edit_step: EditStep, space: Space) -> StepFunction:

@@ -61,18 +61,35 @@ class TorchMappers:
         twin.made_with = self.made_with | {"drawn at": twin.resolution}
         return twin
 
-    def given(self, w_plus: NDArray[np.float32]) -> Tensor:
-        """See `styleclip_rt.runtime.mapper.MapperEngine`."""
-        return torch.from_numpy(w_plus).to(self.networks.device)
+    def given(self, latents: NDArray[np.float32]) -> Tensor | list[Tensor]:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        here = torch.from_numpy(latents).to(self.networks.device)
+        return self.networks.to_styles(here) if here.dim() == 2 else here
 
     @torch.inference_mode()
     def latents(
         self, w_plus: "Tensor | NDArray[np.float32]", moves: Sequence[CheckedMove]
     ) -> Tensor | list[Tensor]:
-        """See `styleclip_rt.runtime.mapper.MapperEngine`."""
-        generator = self.networks.generator
-        w_plus = torch.as_tensor(w_plus).to(self.networks.device)
-        edited, styles, style_offsets = w_plus, None, []
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        return self._moved(torch.as_tensor(w_plus).to(self.networks.device), None, moves)
+
+    @torch.inference_mode()
+    def latents_from(
+        self, styles: NDArray[np.float32], moves: Sequence[CheckedMove]
+    ) -> list[Tensor]:
+        """See `styleclip_rt.runtime.moves.MapperEngine`."""
+        given = self.given(styles)
+        assert not isinstance(given, Tensor)
+        moved = self._moved(self.networks.nearest_latents(given), given, moves)
+        assert not isinstance(moved, Tensor)
+        return moved
+
+    def _moved(
+        self, w_plus: Tensor, styles: list[Tensor] | None, moves: Sequence[CheckedMove]
+    ) -> Tensor | list[Tensor]:
+        """w+, or given styles whose nearest w+ it is, moved."""
+        generator, given = self.networks.generator, styles
+        edited, style_offsets = w_plus, []
         for name, prompt, strength in moves:
             move = self.moves[name]
             text = self._text(name, move, prompt, len(w_plus))
@@ -83,6 +100,10 @@ class TorchMappers:
                 offset = move.offset(w_plus, text)
                 assert isinstance(offset, Tensor)
                 edited = edited + strength * offset
+        if given is not None:
+            # Styles are linear in w+, so what a w+ lacks of them stays what it is.
+            near = generator.styles(w_plus)
+            style_offsets.append([x - y for x, y in zip(given, near, strict=True)])
         if not style_offsets:
             return edited
         moved = generator.styles(edited)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.devices import choose_device, keep_freed_memory
-from styleclip_rt.editing.spaces import Whitening
+from styleclip_rt.editing.spaces import NearestLatents, Whitening
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
@@ -69,6 +69,11 @@ class TorchNetworks:
     def whitening(self) -> Whitening:
         """Of the generator's latents."""
         return Whitening(self.generator)
+
+    @cached_property
+    def nearest_latents(self) -> NearestLatents:
+        """That finds the w+ of styles."""
+        return NearestLatents(self.generator)
 
     @property
     def context_length(self) -> int:

@@ -159,13 +159,16 @@ class _Words:
         return {to[0].name: of[0].name for to, of in pairs if to and of and to[0] != of[0]}
 
     @cached_property
-    def correct(self) -> dict[str, list[str]]:
+    def correct(self) -> dict[int, list[str]]:
         """Length -> the words that a slip of the pen may have meant."""
         known = {*self.describing, *self.parts, *self.things, *self.people, *self.degrees}
         by_length: dict[int, list[str]] = {}
         for word in sorted(known):
             by_length.setdefault(len(word), []).append(word)
-        return {n: [w for m in (n - 1, n, n + 1) for w in by_length.get(m, ())] for n in range(40)}
+        return {
+            n: [word for m in range(n - 2, n + 3) for word in by_length.get(m, ())]
+            for n in range(max(by_length) + 3)
+        }
 
     def noun(self, word: str) -> str:
         """The part of a face or the thing on it that a word names, or ""."""
@@ -266,7 +269,11 @@ class _Words:
             return
         if foreign and said.noun in self.parts.values():
             yield _Meant(" ".join((*foreign, said.noun)))
-        if known or self.is_thing(said.noun) or (said.noun, frozenset[str](), False) in self.meanings:
+        if (
+            known
+            or self.is_thing(said.noun)
+            or (said.noun, frozenset[str](), False) in self.meanings
+        ):
             whole = self._whole(said, known)
             if whole is not None:
                 yield whole
@@ -278,10 +285,10 @@ class _Words:
             if word in self.shades and following in self.colours:
                 continue
             here, alone = self.meaning(said.noun, [word]), self.meaning("", [word])
-            if word in self.degrees and (said.noun or following):
-                if here is None or (following and word in self.slightly):
-                    degree = SLIGHTLY if word in self.slightly else VERY
-                    continue
+            counted = here is not None and not (following and word in self.slightly)
+            if word in self.degrees and (said.noun or following) and not counted:
+                degree = SLIGHTLY if word in self.slightly else VERY
+                continue
             own |= here is not None and bool(said.noun)
             best = alone or here if said.after else here or alone
             denial = self.meaning(said.noun, [word], True) or self.meaning("", [word], True)
@@ -379,9 +386,9 @@ class _Sentence:
             elif noun:
                 self._noun(noun, word)
             elif role == "breaks":
-                self._break(word)
+                self._break(word, at)
             elif role == "worn":
-                self._break(",")
+                self._break(",", at)
                 self.part = ""
             elif role == "not":
                 self._deny(at)
@@ -455,7 +462,7 @@ class _Sentence:
                 self.now = kept
         self._is_open = False
 
-    def _break(self, word: str) -> None:
+    def _break(self, word: str, at: int) -> None:
         foreign = bool(self.now.qualities) and not self.words.describes(self.now.qualities[-1])
         if word in _DETERMINERS and not self.part:
             return  # "narrow the eyes"
@@ -469,7 +476,7 @@ class _Sentence:
             if not self.part and word in ("and", "or", ","):
                 if word != ",":
                     return
-                if self._wait():
+                if self._wait() or self._fits_next(at):
                     return  # "long, red hair"
             elif word in ("and", "or", "&") and self._shared():
                 return
@@ -489,6 +496,16 @@ class _Sentence:
     def _shared(self) -> bool:
         """Whether qualities before "and" wait for a noun rather than belong to the one before."""
         return self.part == "person" and self._wait()
+
+    def _fits_next(self, at: int) -> bool:
+        """Whether qualities before a comma are of the part named next: "dark, wavy hair"."""
+        for word in self.tokens[at + 1 :]:
+            if noun := self.words.noun(word):
+                fits = (self.words.meaning(noun, [each]) for each in self.now.qualities)
+                return not self.words.is_thing(noun) and all(each is not None for each in fits)
+            if not self.words.describes(word):
+                return False
+        return False
 
     def _wait(self) -> bool:
         """Whether qualities are known, but none of them makes sense alone."""
@@ -534,7 +551,7 @@ def _each(lines: dict[str, list[str]]) -> dict[str, str]:
 
 def _split(text: str) -> list[str]:
     """Lower-case words and marks; apostrophes within words are left out, hyphens part them."""
-    plain = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+    plain = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
     plain = re.sub(r"n't\b", "nt", plain)
     return re.findall(r"[^\W_]+|[.,;:!?/+&]", re.sub(r"[-_']", " ", plain))
 

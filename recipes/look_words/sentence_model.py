@@ -61,7 +61,7 @@ class SentenceModel:
             at = f"encoder.layer.{i}."
             query, key, value = (
                 self._linear(x, f"{at}attention.self.{name}")
-                .unflatten(-1, (self._heads, -1))
+                .view(*x.shape[:2], self._heads, -1)
                 .transpose(1, 2)
                 for name in ("query", "key", "value")
             )

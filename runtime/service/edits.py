@@ -239,7 +239,9 @@ class Edits:
             shown = job.watchers and step % DRAFT_EVERY == 0
             self._queue.step(job, step, steps, _jpeg(draft) if shown else None)
 
-        (result,) = self._editor.edit_many([edit.prompt], on_step=on_step, **where, **edit.settings)
+        (result,) = self._editor.edit_many(
+            [edit.prompt], plain=True, on_step=on_step, **where, **edit.settings
+        )
         image = result.image if photo is None else in_its_colours(result.image, photo)
         if edit.size == "draft":
             side = self._runtimes["draft"].engine.resolution if photo is None else DRAFT_SIDE

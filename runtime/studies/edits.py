@@ -110,7 +110,7 @@ def run_edit(editor: Editor, prompt: str, space: str, seed: int, folder: Path) -
     if record.exists():
         return SeedEdit(**json.loads(record.read_text(encoding="utf-8")))
     started = time.perf_counter()
-    result = editor.edit(prompt, seed=seed, space=space, progress=True)
+    result = editor.edit(prompt, seed=seed, plain=True, space=space, progress=True)
     seconds = time.perf_counter() - started
     row = _judged(result, prompt, space, seed, seconds)
     folder.mkdir(parents=True, exist_ok=True)

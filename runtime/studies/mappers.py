@@ -150,7 +150,7 @@ class MapperStudy:
             picture = to_pil(self.runtime.draw(edited)[0])
         else:
             assert self.editor is not None
-            picture = self.editor.edit(move.prompt, latent=w_plus).image
+            picture = self.editor.edit(move.prompt, latent=w_plus, plain=True).image
         seconds = time.perf_counter() - started
         verdict = judge(move.prompt, original, picture)
         row = ValidationEdit(

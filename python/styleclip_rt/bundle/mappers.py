@@ -31,6 +31,12 @@ def find(name: str) -> Path:
     raise StyleClipError(f"there is no mapper {name!r}: {known} give the file of one.")
 
 
+def serves(bundle: Bundle, name: str) -> bool:
+    """Whether a mapper that ships was trained for the bundle's generator."""
+    path = shipped().get(name)
+    return path is not None and mapper_file.load(path)[1].generator == fingerprint(bundle.generator)
+
+
 def load_for(bundle: Bundle, path: Path, name: str) -> mapper_file.Mapper:
     """The mapper in a file, called `name` in messages, which must serve the bundle's latents.
 

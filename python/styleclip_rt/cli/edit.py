@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from styleclip_rt.runtime.editor import Editor
+    from styleclip_rt.runtime.results import EditResult
     from styleclip_rt.runtime.starts import Start
 
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--clip-loss", "clip", help="absolute or directional.")
 @click.option("--patience", type=int, help="Stop after so many steps without improvement.")
 @click.option("--frames", "frames_every", type=int, default=0, help="Keep a draft every N steps.")
+@click.option("--plain", is_flag=True, help="By the optimiser alone, without looks.")
 @click.option("--anyway", is_flag=True, help="Edit with words that CLIP has never seen, too.")
 @loop_options
 @networks_options
@@ -40,6 +42,7 @@ def edit(
     faces: Faces,
     out: Path,
     frames_every: int,
+    plain: bool,
     anyway: bool,
     bundle_name: str,
     device: str,
@@ -50,14 +53,19 @@ def edit(
 ) -> None:
     """Edit a face so that it looks like PROMPT; each prompt on each face, if there are several.
 
+    Looks that a PROMPT names, as "red hair and a slight smile" does, are applied (`styleclip looks`
+    lists them); the optimiser makes what no look covers, and all of it with --plain or where its
+    steps, space, weights and so on are given.
+
     Several faces of a photograph come in one picture of it. With --face N for each of them, the
     first PROMPT is for the first: --face 1 "red hair" --face 2 "smiling".
     """
     # Nothing here imports torch, so that an engine can do without.
     from styleclip_rt.files import check_writable
-    from styleclip_rt.runtime.editor import Editor
+    from styleclip_rt.runtime.editor import Editor, asks_for_optimiser
     from styleclip_rt.runtime.results import check_spared, folder_names
 
+    plain |= asks_for_optimiser(settings)
     check_writable(out)
     check_spared(faces.image, out)
     shares = faces.shares(len(prompts), "prompt")
@@ -65,12 +73,19 @@ def edit(
         raise StyleClipError("a face is named twice: say all that it should be in one prompt.")
     editor = Editor.from_bundle(bundle_name, device, precision, engine, exports)
     each_once = tuple(dict.fromkeys(prompts))
-    _say_what_is_read(editor, each_once, anyway)
+    _say_what_is_read(editor, each_once, plain, anyway)
     starts = faces.read(editor.engine.networks, editor.settings.truncation_psi)
     if faces.image is not None and len(starts) > 1:
         wanted: list[str | tuple[str, ...]] = [*each_once] if shares is None else [prompts]
         _edit_together(
-            editor, wanted, starts, out, progress=True, frames_every=frames_every, **settings
+            editor,
+            wanted,
+            starts,
+            out,
+            plain=plain,
+            progress=True,
+            frames_every=frames_every,
+            **settings,
         )
         return
     prompts = each_once
@@ -87,6 +102,7 @@ def edit(
     results = editor.edits(
         [prompt for prompt, _ in jobs],
         starts=[starts[number] for _, number in jobs],
+        plain=plain,
         progress=True,
         frames_every=frames_every,
         truncation_psi=faces.truncation_psi,
@@ -96,7 +112,7 @@ def edit(
     for result, folder in zip(results, folders, strict=False):
         result.save(folder)
         interrupted |= result.interrupted
-        click.echo(f"{result.prompt!r}: {folder / 'comparison.png'}")
+        click.echo(f"{result.prompt!r}{_made(result)}: {folder / 'comparison.png'}")
     if interrupted:
         sys.exit(130)
 
@@ -123,7 +139,8 @@ def _edit_together(
         group = editor.edit_together(prompts, starts, **settings)
         known: dict[str, object] = {"faces": [parameters(face) for face in group.faces]}
         save_group(group, editor.engine.networks.fingerprint, folder, title, known)
-        click.echo(f"{title!r}: {folder / 'comparison.png'}")
+        made = " |".join(dict.fromkeys(map(_made, group.faces)))
+        click.echo(f"{title!r}{made}: {folder / 'comparison.png'}")
         if any(face.interrupted for face in group.faces):
             sys.exit(130)
 
@@ -135,8 +152,19 @@ def _labels(faces: "list[Start]") -> list[str]:
     return [f"face{i + 1}" if x.seed is None else f"seed{x.seed}" for i, x in enumerate(faces)]
 
 
-def _say_what_is_read(editor: "Editor", prompts: tuple[str, ...], anyway: bool) -> None:
-    """Say of which words CLIP knows nothing, and where it stops reading.
+def _made(result: "EditResult") -> str:
+    """What was understood of a prompt: " (red hair 1; by the optimiser: beard)"."""
+    if not result.looks:
+        return ""
+    rest = f"; by the optimiser: {result.rest}" if result.rest else ""
+    return f" ({result.looks}{rest})"
+
+
+def _say_what_is_read(
+    editor: "Editor", prompts: tuple[str, ...], plain: bool, anyway: bool
+) -> None:
+    """Say for which words there is no look, of which CLIP knows nothing, and where it stops
+    reading.
 
     Raises:
         StyleClipError: it knows none of the words of a prompt, and the edit is not wanted anyway.
@@ -146,6 +174,7 @@ def _say_what_is_read(editor: "Editor", prompts: tuple[str, ...], anyway: bool) 
 
     for prompt in prompts:
         check_prompt(prompt)
+    prompts = tuple(text for prompt in prompts if (text := _left_to_clip(editor, prompt, plain)))
     for prompt, share in zip(prompts, editor.engine.known_text(prompts), strict=True):
         if share == 0 and not anyway:
             raise StyleClipError(
@@ -166,3 +195,24 @@ def _say_what_is_read(editor: "Editor", prompts: tuple[str, ...], anyway: bool) 
                 "cut off.",
                 err=True,
             )
+
+
+def _left_to_clip(editor: "Editor", prompt: str, plain: bool) -> str:
+    """What the optimiser is asked for; "" where looks make all of it. Says so."""
+    reading = None if plain else editor.reading(prompt)
+    if reading is None:
+        return prompt
+    if not reading.looks:
+        click.echo(f"note: no look is named by {prompt!r}: the optimiser makes it.", err=True)
+        return prompt
+    rest = reading.rest
+    if rest and editor.engine.known_text([rest]) == [0]:
+        click.echo(
+            f"note: there is no look for {rest!r}, nor does this bundle's CLIP know its words: "
+            "it is left out.",
+            err=True,
+        )
+        return ""
+    if rest:
+        click.echo(f"note: there is no look for {rest!r}: the optimiser makes it.", err=True)
+    return rest

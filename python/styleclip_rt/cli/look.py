@@ -63,20 +63,22 @@ def look(
     bundle_name: str,
 ) -> None:
     """Edit faces by one or several LOOKs of `styleclip looks` at once; less than 0 goes the other
-    way."""
+    way. A LOOK may be a sentence that names several: "red hair and a slight smile"."""
     from styleclip_rt.cli.saving import save_edits
     from styleclip_rt.files import check_writable
-    from styleclip_rt.runtime.looks import mappers_for, moves_of
+    from styleclip_rt.runtime.looks import mappers_for, moves_said
     from styleclip_rt.runtime.mapper import MapperRuntime
-    from styleclip_rt.runtime.moves import Move
     from styleclip_rt.runtime.results import check_spared
 
     if strengths and len(strengths) != len(names):
         raise StyleClipError(f"give --strength once for each of the {len(names)} looks.")
-    wanted = [Move(name, strengths[i] if strengths else 1.0) for i, name in enumerate(names)]
-    moves = moves_of(wanted)
+    each = [moves_said(name, strengths[i] if strengths else 1.0) for i, name in enumerate(names)]
+    moves = [move for several in each for move in several]
     check_writable(out)
     check_spared(faces.image, out)
     shares = faces.shares(len(names), "look")
+    if shares is not None:
+        ends = [sum(map(len, each[:i])) for i in range(len(each) + 1)]
+        shares = [[m for i in share for m in range(ends[i], ends[i + 1])] for share in shares]
     runtime = MapperRuntime.from_bundle(mappers_for(moves), bundle_name, device)
     save_edits(runtime, faces, moves, out, names, bundle_name, shares=shares)

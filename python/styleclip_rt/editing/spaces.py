@@ -18,6 +18,8 @@ SPACES = ("z", "w", "w+", "s")
 LAYER_GROUPS = ("coarse", "middle", "fine")
 STATISTICS_SAMPLES = 8192
 ROW_FREEDOM = 0.4
+STYLE_NOISE = 0.01
+"""Of the variance of styles, what is no latent's doing."""
 
 
 def rows_of(generator: Generator, layers: str) -> list[int]:
@@ -53,6 +55,51 @@ class Whitening:
         deviation = variance.clamp_min(1e-12).sqrt()
         self.axes = (vectors * deviation).T.float().flip(0)
         self.inverse = (vectors / deviation).float().flip(1)
+
+
+class NearestLatents:
+    """Finds the w+ whose styles are near given ones, for what moves latents in w+.
+
+    A row is the most likely one, its prior the generator's own latents; styles are linear in it.
+
+    Args:
+        generator: whose styles.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        random = torch.Generator().manual_seed(0)
+        z = torch.randn(STATISTICS_SAMPLES, generator.latent_dim, generator=random)
+        with torch.no_grad():
+            w = generator.mapping(z.to(generator.mean_latent.device))
+            covariance = torch.cov(w.T)
+            self._gains = [self._gain(row, covariance) for row in range(generator.n_latent)]
+
+    def _styles_of(self, row: int) -> list[int]:
+        return [i for i, fed in enumerate(self._generator.style_rows) if fed == row]
+
+    def _gain(self, row: int, covariance: Tensor) -> Tensor:
+        affines = self._generator.affines()
+        # A layer may hold its weight unscaled: what it makes of the axes is what counts.
+        origin = covariance.new_zeros(1, covariance.shape[0])
+        axes = torch.eye(covariance.shape[0], device=covariance.device)
+        weight = torch.cat([affines[i](axes) - affines[i](origin) for i in self._styles_of(row)], 1)
+        across = covariance @ weight
+        within = weight.T @ across
+        noise = STYLE_NOISE * within.diagonal().mean()
+        eye = torch.eye(len(within), device=within.device)
+        gain: Tensor = torch.linalg.solve(within + noise * eye, across.T)
+        return gain
+
+    @torch.no_grad()
+    def __call__(self, styles: Sequence[Tensor]) -> Tensor:
+        """One [N, channels] for each style -> w+ [N, n_latent, latent_dim]."""
+        mean = self._generator.mean_latent[None]
+        affines, rows = self._generator.affines(), []
+        for row, gain in enumerate(self._gains):
+            off = [styles[i] - affines[i](mean) for i in self._styles_of(row)]
+            rows.append(mean + torch.cat(off, dim=1) @ gain)
+        return torch.stack(rows, dim=1)
 
 
 class Space:
