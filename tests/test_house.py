@@ -13,7 +13,17 @@ ROOMS = {
 }
 FLOORS = (
     ("errors", "_native"),
-    ("files", "folders", "looks", "markdown", "random_numbers", "settings", "threads", "devices"),
+    (
+        "files",
+        "folders",
+        "looks",
+        "reading",
+        "markdown",
+        "random_numbers",
+        "settings",
+        "threads",
+        "devices",
+    ),
     ("plot", "pictures", "ops"),
     ("models",),
     ("checkpoints", "photos"),

@@ -22,7 +22,7 @@ _DETERMINERS = ("the", "her", "his", "its", "their")
 _SILENT = ("not", "nothing", "breaks", "worn")
 _WORDS = Path(__file__).parent / "weights" / "look_words.json.gz"
 
-SLIGHTLY, VERY = 0.5, 1.3
+SLIGHTLY, VERY = 0.5, 1.2
 """Strengths of "slightly" and "very", where a look goes so far."""
 
 Key = tuple[str, frozenset[str], bool]
@@ -404,6 +404,9 @@ class _Sentence:
             else:
                 self.now.qualities.append(word)
                 self.now.text.append(word)
+                if word in _DIRECTIONS and self.part in ("gaze", "head"):
+                    self._say(self.part)  # "looks left in warm light"
+                    self._is_open = False
         self._end()
         named = [name for name in whom if name]
         if not self.found and named:
@@ -473,13 +476,9 @@ class _Sentence:
             if self.part or foreign:
                 return
         if self.now.qualities:
-            if not self.part and word in ("and", "or", ","):
-                if word != ",":
-                    return
-                if self._wait() or self._fits_next(at):
-                    return  # "long, red hair"
-            elif word in ("and", "or", "&") and self._shared():
-                return
+            pending = self._wait() or (not self.now.denied and (word != "," or self._fits_next(at)))
+            if self.part in ("", "person") and word in ("and", "or", ",") and pending:
+                return  # "long, red hair"
             self._say_of(self.part)
         elif self._is_open and word not in ("and", "or"):
             self._close()
@@ -492,10 +491,6 @@ class _Sentence:
             self.paused = True
         if word in (".", ";"):
             self.part = self.stranger = ""
-
-    def _shared(self) -> bool:
-        """Whether qualities before "and" wait for a noun rather than belong to the one before."""
-        return self.part == "person" and self._wait()
 
     def _fits_next(self, at: int) -> bool:
         """Whether qualities before a comma are of the part named next: "dark, wavy hair"."""
@@ -533,6 +528,8 @@ class _Sentence:
     def _say_of(self, part: str) -> None:
         """Say what stands after a part: of it, but for what ends in a noun that is not known."""
         foreign = not self.words.describes(self.now.qualities[-1])
+        if self.paused and self.words.is_thing(part):
+            part = ""
         if self.stranger:
             foreign = True
             self.now.qualities.append(self.stranger)

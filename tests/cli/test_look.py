@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 
 from styleclip_rt import bundle as bundle_module
 from styleclip_rt import cli, looks
@@ -73,6 +73,59 @@ def test_looks_on_a_face(
     assert "no look 'a hat'" in said and "must be from 0 to 1, but is -1" in said
     assert "--strength once for each of the 2 looks" in said
     assert not (tmp_path / "none").exists()
+
+
+def test_a_sentence_names_looks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(monkeypatch, "look", "an elderly man, slightly smiling", "--out", out) == 0
+    moves = json.loads((out / "edit.json").read_text())["moves"]
+    assert [(move["prompt"], move["strength"]) for move in moves] == [
+        ("old", 1.0),
+        ("smiling", 0.5),
+    ]
+    assert run(monkeypatch, "look", "old with a beard", "--out", tmp_path / "none") == 2
+    assert "no look for 'beard'" in capsys.readouterr().err
+
+
+def test_an_edit_applies_what_looks_cover(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the optimiser makes the rest; it makes all where it is asked for."""
+    one, both, plain = tmp_path / "one", tmp_path / "both", tmp_path / "plain"
+    assert run(monkeypatch, "edit", "not smiling", "--seed", 3, "--out", one) == 0
+    told = json.loads((one / "edit.json").read_text())
+    assert (told["looks"], told["steps_done"]) == ("serious 1", 0)
+    assert not (one / "loss.png").exists()
+    assert run(monkeypatch, "edit", "old with red hair", "--seed", 3, "--out", both) == 0
+    told = json.loads((both / "edit.json").read_text())
+    assert (told["looks"], told["rest"], told["steps_done"]) == ("old 1", "red hair", 3)
+    said = capsys.readouterr()
+    assert "(old 1; by the optimiser: red hair)" in said.out
+    assert "no look for 'red hair'" in said.err
+    for how in ("--plain", "--steps=2"):
+        assert run(monkeypatch, "edit", "old", "--seed", 3, how, "--out", plain) == 0
+        assert "looks" not in json.loads((plain / "edit.json").read_text())
+    assert run(monkeypatch, "edit", "red hair", "--seed", 3, "--out", plain) == 0
+    assert "no look is named by 'red hair'" in capsys.readouterr().err
+
+
+def test_what_looks_made_is_gone_on_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    assert run(monkeypatch, "edit", "smiling", "--seed", 3, "--out", first) == 0
+    latent = first / "latent.safetensors"
+    for name, words in (
+        ("a", ("edit", "serious")),
+        ("b", ("look", "old")),
+        ("c", ("edit", "red hair")),
+    ):
+        assert run(monkeypatch, *words, "--latent", latent, "--out", tmp_path / name) == 0
+    with (
+        Image.open(tmp_path / "a" / "edited.png") as back,
+        Image.open(first / "original.png") as start,
+    ):
+        assert max(high for _, high in ImageChops.difference(back, start).getextrema()) <= 1
 
 
 def test_an_editor_applies_looks_that_add_up() -> None:
