@@ -372,11 +372,9 @@ class Editor:
 
     def reading(self, prompt: str) -> Reading | None:
         """What of a prompt looks make; None where this editor has none."""
-        if self._torch is None:
+        if self._torch is None or not self._has("looks"):
             return None
         reading = read(prompt)
-        if not reading.looks:
-            return reading if self._has("looks") else None
         names = mappers_for(moves_read(reading))
         return reading if all(self._has(name) for name in names) else None
 

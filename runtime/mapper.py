@@ -182,7 +182,7 @@ class MapperRuntime:
             return self._faces(self.w_plus(starts), moves, any_prompt, starts)
         where = self.relevance(moves, any_prompt)
         return [
-            self.moved(start, start.latent, moves, any_prompt).in_scene(start, where)
+            self.placed(self.moved(start, start.latent, moves, any_prompt), start, moves, where)
             for start in starts
         ]
 
@@ -193,7 +193,8 @@ class MapperRuntime:
         moves: Sequence[Move],
         any_prompt: bool = False,
     ) -> EditedFace:
-        """Drawings of a face as it was and of what an edit has reached, moved on by `moves`.
+        """Drawings of a face as it was and of what an edit reached, moved on by `moves`, without
+        their paints.
 
         Args:
             start: the face as it was; its scene does not matter.
@@ -202,17 +203,36 @@ class MapperRuntime:
         Raises:
             StyleClipError: as for `latents`; or exported mappers are given styles.
         """
-        checked = self.check(moves, any_prompt)
+        checked = _of_latents(self.check(moves, any_prompt))
         one = np.ascontiguousarray(reached, np.float32)[None]
-        if one.ndim == 2:
-            edited = self.engine.latents_from(one, checked)
-        else:
-            edited = self.engine.latents(self.engine.given(one), checked)
+        edited = self.engine.given(one)
+        if checked:
+            styled = one.ndim == 2
+            edited = (
+                self.engine.latents_from(one, checked)
+                if styled
+                else self.engine.latents(edited, checked)
+            )
         return EditedFace(
             to_pil(self.draw(edited)[0]),
             self._unedited(start.latent.tobytes()).copy(),
             self.engine.saved(edited)[0],
         )
+
+    def placed(
+        self,
+        face: EditedFace,
+        start: Start,
+        moves: Sequence[Move],
+        where: NDArray[np.float32],
+    ) -> EditedFace:
+        """A drawn face in the photograph that it is of, if it is, with the paints of `moves`.
+
+        Args:
+            where: [h, w] in [0, 1]: where in faces the edit has changed things.
+        """
+        face = face.in_scene(start, where)
+        return face._replace(image=self.paint(face.image, moves, start))
 
     def edit_together(
         self, starts: Sequence[Start], moves: Sequence[Sequence[Move]], any_prompt: bool = False

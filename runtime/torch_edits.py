@@ -99,14 +99,12 @@ class TorchEdits:
         ]
         same = self.same_person(*(drawing.to(self.device) for drawing in drawings))
         face = face._replace(identity=same)
-        if start.scene is None:
-            return face
         where = torch.from_numpy(runtime.relevance(moves))[None, None]
         if prompt:
             other = self.bundle.relevance(self.networks.text([prompt]))[:, :1].cpu()
             size = max(where.shape[2:], other.shape[2:])
             where = torch.maximum(F.interpolate(where, size), F.interpolate(other, size))
-        return face.in_scene(start, where[0, 0].numpy())
+        return runtime.placed(face, start, moves, where[0, 0].numpy())
 
     def same_person(self, image: Tensor, original: Tensor) -> float | None:
         """Cosine of the identity embeddings of two drawings [1, 3, H, W] in [0, 1]; None where no

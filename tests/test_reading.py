@@ -1,6 +1,7 @@
 import pytest
 
 from benchmarks.reading import is_right, phrases
+from styleclip_rt.looks import looks
 from styleclip_rt.reading import read
 
 
@@ -48,11 +49,23 @@ def test_what_is_unknown(text: str) -> None:
 
 
 def test_what_there_is_no_look_for() -> None:
-    reading = read("long red hair, no glasses, in a spaceship")
+    reading = read("long red hair, not wearing glasses, in a spaceship")
     assert str(reading) == "red hair 1"
     assert reading.unseen == ("long hair", "no glasses")
     assert reading.unknown == ("spaceship",)
     assert reading.rest == "long hair and no glasses and spaceship"
+
+
+def test_phrases_of_the_table_are_read() -> None:
+    for look in looks():
+        for phrase in (look.name, *look.says):
+            assert [(known.name, way > 0) for known, way in read(phrase).looks] == [
+                (look.name, True)
+            ], phrase
+        for phrase in look.less:
+            assert [(known.name, way > 0) for known, way in read(phrase).looks] == [
+                (look.name, False)
+            ], phrase
 
 
 @pytest.mark.parametrize("kind", ["look", "face", "unknown"])

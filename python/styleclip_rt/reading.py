@@ -388,7 +388,7 @@ class _Sentence:
             elif role == "breaks":
                 self._break(word, at)
             elif role == "worn":
-                self._break(",", at)
+                self._break(word, at)
                 self.part = ""
             elif role == "not":
                 self._deny(at)

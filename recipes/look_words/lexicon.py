@@ -133,6 +133,9 @@ JOINED = {
     "bow tie": "necktie",
     "facial hair": "beard",
     "full beard": "beard",
+    "chin beard": "goatee",
+    "glasses of": "drinks",
+    "lot of": "lots",
     "5 o clock shadow": "stubble",
     "five o clock shadow": "stubble",
     "5 o clock": "stubble",
@@ -263,7 +266,7 @@ emotion emotions mood apparent side coloring colouring sporting sports sport own
 number amount few couple version look looks naturally natural-looking quality visible visibly
 possess possesses possessing exhibits exhibit displays display displaying appears painted
 paint done covered her's wish id ill try about s' each same entire over oneself using use
-using under around both attribute attributes
+using around both attribute attributes
 """
 """Words that a sentence may have without saying anything."""
 
