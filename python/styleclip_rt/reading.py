@@ -134,13 +134,12 @@ class _Words:
         self.colours, self.shades = set(stored["colours"]), set(stored["shades"])
         self.english = set(stored["english"].split())
         self.looks: dict[Key, tuple[Look, int]] = {}
-        for look in rows:
-            for phrase in (look.name, *look.says):
-                self.looks.setdefault(self.key(phrase), (look, 1))
-        for look in rows:
-            for phrase in look.less:
-                self.looks.setdefault(self.key(phrase), (look, -1))
-        self.meanings: dict[Key, str] = {key: "" for key in self.looks}
+        self.meanings: dict[Key, str] = {}
+        for way in (1, -1):
+            for look in rows:
+                for phrase in (look.name, *look.says) if way > 0 else look.less:
+                    self.looks.setdefault(self.key(phrase), (look, way))
+                    self.meanings.setdefault(self.key(phrase), phrase)
         for meaning, others in stored["meanings"].items():
             for phrase in (meaning, *others):
                 self.meanings.setdefault(self.key(phrase), meaning)
@@ -238,7 +237,7 @@ class _Words:
         for these in self._alike(noun, wanted):
             key = (noun, frozenset(these), denied)
             if key in self.meanings:
-                return self.meanings[key] or " ".join(("not",) * denied + (*these, noun))
+                return self.meanings[key]
         if len(wanted) == 1 and not denied and not noun:
             return self.taught.get(wanted[0])
         return None
