@@ -361,6 +361,7 @@ class _Sentence:
         self.found: list[_Said] = []
         self.now = _Said()
         self.part = ""  # of which something may still be said
+        self._is_open = False  # whether nothing has been said of it
         self.handed: list[str] = []  # what was said of the part before, joined by "and"
         self.paused = False
         self.stranger = ""  # what is spoken of, where that is no face
@@ -375,20 +376,18 @@ class _Sentence:
                 noun = ""
             if word.isdecimal():
                 continue
-            if word == "look" or word == "looks" or word == "looking":
+            if word in ("look", "looks", "looking"):
                 nearby = self.tokens[at + 1 : at + 5]
                 noun = "gaze" if {*_DIRECTIONS[:4]} & {*nearby} else ""
                 role = role or "nothing"
             if word in self.words.people:
                 whom.append(self.words.people[word])
-                self._flush_person(word)
+                self._person()
             elif noun:
-                self._noun(noun, word)
-            elif role == "breaks":
+                self._noun(noun)
+            elif role in ("breaks", "worn"):
                 self._break(word, at)
-            elif role == "worn":
-                self._break(word, at)
-                self.part = ""
+                self.part = "" if role == "worn" else self.part
             elif role == "not":
                 self._deny(at)
             elif role == "less":
@@ -428,12 +427,12 @@ class _Sentence:
         self.found.append(said)
         self.now = _Said()
 
-    def _flush_person(self, word: str) -> None:
+    def _person(self) -> None:
         if self.now.qualities:
             self._say("person")
         self.part = "person"
 
-    def _noun(self, noun: str, word: str) -> None:
+    def _noun(self, noun: str) -> None:
         if self.part and self.part not in ("person", noun) and self.now.qualities and self._is_open:
             # "eyes blue lips red": said of the part before, if that alone makes sense
             qualities = self.now.qualities
@@ -451,8 +450,6 @@ class _Sentence:
         else:
             self._is_open = True
         self.part, self.paused = noun, False
-
-    _is_open = False
 
     def _close(self) -> None:
         """A part of which nothing was said has what the one before it had."""

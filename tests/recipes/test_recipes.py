@@ -52,7 +52,7 @@ def test_every_file_that_ships_is_in_the_table_with_a_recipe() -> None:
     weights = [path for path in PACKAGE.rglob("weights/**/*") if path.is_file()]
     shipped = {path.name for path in weights if path.suffix in (".safetensors", ".bin")}
     assert len(shipped) > 10
-    assert shipped | {"face_clip_tokens.json"} == listed
+    assert shipped | {"face_clip_tokens.json", "look_words.json.gz"} == listed
 
 
 def test_a_report_says_what_from_what_and_how_long(
