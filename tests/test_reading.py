@@ -53,7 +53,9 @@ def test_what_there_is_no_look_for() -> None:
     assert str(reading) == "red hair 1"
     assert reading.unseen == ("long hair", "no glasses")
     assert reading.unknown == ("spaceship",)
-    assert reading.rest == "long hair and no glasses and spaceship"
+    assert reading.absent == ("no glasses",)
+    assert reading.rest == "long hair and spaceship"
+    assert read("no beard").rest == "clean-shaven"
 
 
 def test_phrases_of_the_table_are_read() -> None:

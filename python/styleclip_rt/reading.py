@@ -19,6 +19,8 @@ from styleclip_rt.looks import Look
 
 _DIRECTIONS = ("left", "right", "up", "down", "above", "below", "top", "bottom")
 _DETERMINERS = ("the", "her", "his", "its", "their")
+_SHAVEN = "clean-shaven"
+"""The one denial that FaceCLIP was taught as a look of its own."""
 _SILENT = ("not", "nothing", "breaks", "worn")
 _WORDS = Path(__file__).parent / "weights" / "look_words.json.gz"
 
@@ -37,16 +39,20 @@ class Reading:
         looks: that it names, each once and in order, with the strength; below 0 the other way.
         unseen: of faces, but there is no look for it.
         unknown: parts of the sentence that say nothing that is known of faces.
+        absent: those of `unseen` that want something away, as "no glasses"; no CLIP understands
+            that, and an optimiser would bring it.
     """
 
     looks: tuple[tuple[Look, float], ...] = ()
     unseen: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
     @property
     def rest(self) -> str:
         """What no look covers, for an optimiser; "" where there is nothing."""
-        return " and ".join((*self.unseen, *self.unknown))
+        asked = [each for each in self.unseen if each not in self.absent]
+        return " and ".join((*asked, *self.unknown))
 
     def __str__(self) -> str:
         """ "smiling 0.5, red hair 1"."""
@@ -68,6 +74,7 @@ def read(text: str) -> Reading:
     found: dict[str, tuple[Look, float]] = {}
     unseen: dict[str, None] = {}
     unknown: dict[str, None] = {}
+    absent: dict[str, None] = {}
     for said in _Sentence(words, text).said():
         for each in words.meant(said):
             if each.look is not None:
@@ -76,9 +83,11 @@ def read(text: str) -> Reading:
                 found[each.look.name] = each.look, each.strength
             else:
                 (unseen if each.of_faces else unknown)[each.text] = None
+                if said.denied and each.of_faces and each.text != _SHAVEN:
+                    absent[each.text] = None
     if not found and not unseen and not unknown:
         unknown[" ".join(text.split())] = None
-    return Reading(tuple(found.values()), tuple(unseen), tuple(unknown))
+    return Reading(tuple(found.values()), tuple(unseen), tuple(unknown), tuple(absent))
 
 
 @dataclass

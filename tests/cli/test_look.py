@@ -111,6 +111,16 @@ def test_an_edit_applies_what_looks_cover(
     assert "no look is named by 'red hair'" in capsys.readouterr().err
 
 
+def test_what_is_to_go_away_is_left_out_or_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ("--out", tmp_path / "out")
+    assert run(monkeypatch, "edit", "smiling, no glasses", *out) == 0
+    assert "nothing here makes 'no glasses': it is left out" in capsys.readouterr().err
+    assert run(monkeypatch, "edit", "without glasses", *out) == 2
+    assert "would rather do the opposite" in capsys.readouterr().err
+
+
 def test_what_looks_made_is_gone_on_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = tmp_path / "first"
     assert run(monkeypatch, "edit", "smiling", "--seed", 3, "--out", first) == 0

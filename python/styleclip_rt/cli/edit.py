@@ -174,7 +174,8 @@ def _say_what_is_read(
 
     for prompt in prompts:
         check_prompt(prompt)
-    prompts = tuple(text for prompt in prompts if (text := _left_to_clip(editor, prompt, plain)))
+    left = (_left_to_clip(editor, prompt, plain, anyway) for prompt in prompts)
+    prompts = tuple(text for text in left if text)
     for prompt, share in zip(prompts, editor.engine.known_text(prompts), strict=True):
         if share == 0 and not anyway:
             raise StyleClipError(
@@ -197,11 +198,19 @@ def _say_what_is_read(
             )
 
 
-def _left_to_clip(editor: "Editor", prompt: str, plain: bool) -> str:
+def _left_to_clip(editor: "Editor", prompt: str, plain: bool, anyway: bool) -> str:
     """What the optimiser is asked for; "" where looks make all of it. Says so."""
     reading = None if plain else editor.reading(prompt)
     if reading is None:
         return prompt
+    if reading.absent:
+        away = " and ".join(reading.absent)
+        if not reading.looks and not reading.rest and not anyway:
+            raise StyleClipError(
+                f"nothing here makes {away!r}: the optimiser would rather do the opposite; say "
+                "what the face should have, or add --anyway to see."
+            )
+        click.echo(f"note: nothing here makes {away!r}: it is left out.", err=True)
     if not reading.looks:
         click.echo(f"note: no look is named by {prompt!r}: the optimiser makes it.", err=True)
         return prompt
