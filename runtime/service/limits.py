@@ -1,4 +1,5 @@
-"""What a request may cost before anything looks at it: its key, its rate, its body."""
+"""What a request must be, and may cost, before anything looks at it: for whom it is, its key, its
+rate, its body."""
 
 import asyncio
 import hashlib
@@ -54,13 +55,14 @@ class Rates:
 
 
 class Limits:
-    """Middleware that refuses requests without a key, too many of them, and bodies that are too
-    large or too slow; it tells the app whose a request is, as `request.state.owner`."""
+    """Middleware that refuses requests to another host or of another site, without a key, too many
+    of them, and bodies that are too large or too slow; it tells the app whose a request is, as `request.state.owner`."""
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
         self._keys = [key.get_secret_value() for key in settings.api_keys]
         self._rates = Rates(settings.rate, settings.burst)
+        self._hosts = {host.lower() for host in settings.allowed_hosts} - {"*"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,6 +70,7 @@ class Limits:
             return
         try:
             headers, path = Headers(scope=scope), path_of(scope)
+            self._check_host(headers.get("host", ""))
             owner = "" if path in OPEN or path.startswith(PAGE) else self._owner(headers)
             if headers.get("sec-fetch-site") == "cross-site" and not self._settings.cors_origins:
                 raise Problem(403, "pages of other sites may not use this service.")
@@ -83,6 +86,15 @@ class Limits:
             await problem.answer()(scope, receive, send)
             return
         await self._app(scope, self._bounded(receive, most), send)
+
+    def _check_host(self, host: str) -> None:
+        """A page of another site that has its own name point here is of the same site to a browser,
+        but it calls the service by that name."""
+        name = host.rpartition("]")[0].lstrip("[") if "]" in host else host.partition(":")[0]
+        if self._hosts and name.lower() not in self._hosts:
+            self._metrics.refusals.labels("host").inc()
+            known = "call it by a name that it listens to, or add this one to its allowed_hosts."
+            raise Problem(421, f"this service is not called {name[:100]!r}: {known}")
 
     def _owner(self, headers: Headers) -> str:
         if not self._keys:

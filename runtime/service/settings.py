@@ -1,5 +1,6 @@
 """How a service is set up: its environment, a file, or arguments."""
 
+import ipaddress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pydantic_settings import (
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.folders import cache_folder
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Names by which a service is called that listens on loopback alone."""
 PREFIX = "STYLECLIP_SERVE_"
 
 MIB = 1 << 20
@@ -44,6 +47,7 @@ class ServiceSettings(BaseSettings):
         rate, burst: requests a minute of one key (or address), 0 for no limit; and how many of
             them at once.
         cors_origins: pages of which other sites may use the service.
+        allowed_hosts: names by which requests may call the service; any, if none is given.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid")
@@ -72,6 +76,7 @@ class ServiceSettings(BaseSettings):
     rate: float = Field(default=0, ge=0)
     burst: int = Field(default=20, ge=1)
     cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
 
     @property
     def store_folder(self) -> Path:
@@ -80,7 +85,8 @@ class ServiceSettings(BaseSettings):
 
 
 def read_settings(path: Path | None = None, **arguments: object) -> ServiceSettings:
-    """Settings of arguments that are not None, the environment and a TOML file.
+    """Settings of arguments that are not None, the environment and a TOML file; of a service that
+    listens on loopback alone, LOOPBACK are the `allowed_hosts` if none are given.
 
     Raises:
         StyleClipError: the file cannot be read, or a value is unknown or out of range.
@@ -103,7 +109,7 @@ def read_settings(path: Path | None = None, **arguments: object) -> ServiceSetti
         raise StyleClipError(f"there is no file {path}: give the TOML file of the settings.")
     try:
         given: dict[str, Any] = {k: v for k, v in arguments.items() if v is not None}
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"])) or "a setting"
@@ -114,3 +120,13 @@ def read_settings(path: Path | None = None, **arguments: object) -> ServiceSetti
         raise StyleClipError(
             f"the settings of the service cannot be read: {' '.join(str(error).split())}."
         ) from None
+    if settings.allowed_hosts or not _on_loopback(settings.host):
+        return settings
+    return settings.model_copy(update={"allowed_hosts": (*LOOPBACK, settings.host)})
+
+
+def _on_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

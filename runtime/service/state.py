@@ -92,6 +92,7 @@ PROBLEMS: dict[int | str, dict[str, object]] = {
         410: "It was cancelled or deleted.",
         413: "The body or the picture is too large.",
         415: "The body is no picture.",
+        421: "The service is not called by that host.",
         422: "The request cannot be done; one sentence says why.",
         429: "Too much waits, or the answer would come too late; Retry-After says when to come.",
         503: "The service is about to end, or its disk is full.",
@@ -101,4 +102,4 @@ PROBLEMS: dict[int | str, dict[str, object]] = {
 
 def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
     """The problems that a route can answer with, for its description."""
-    return {status: PROBLEMS[status] for status in statuses}
+    return {status: PROBLEMS[status] for status in (*statuses, 421)}

@@ -111,7 +111,7 @@ def test_a_large_body_is_not_read(served: Served) -> None:
         assert served.client.post("/v1/photos", content=body(), headers=JPEG).status_code == 413
     assert served.measured("process_resident_memory_bytes") - before < 64 << 20
     with served.connect() as large:
-        large.sendall(b"POST /edit HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n")
+        large.sendall(b"POST /edit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
         assert b"HTTP/1.1 413" in large.recv(4096)
 
 
@@ -127,12 +127,20 @@ def test_many_callers_keep_memory_flat(served: Served) -> None:
     assert served.measured("process_resident_memory_bytes") - before < 16 << 20
 
 
+def test_who_calls_it_by_another_name_is_refused(served: Served) -> None:
+    for host, status in (("localhost:1", 200), ("rebound.example:80", 421), ("127.0.0.1.x", 421)):
+        answer = served.client.get("/v1/looks", headers={"host": host})
+        assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].startswith("this service is not called '127.0.0.1.x':")
+
+
 @pytest.mark.parametrize(
     "sent",
     [
         b"",
         b"POST /v1/edits HTTP/1.1\r\nHost:",
-        b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HT",
+        b"GET /healthz HTTP/1.1\r\nHost: [::1]:80\r\n\r\nGET /healthz HT",
     ],
 )
 def test_who_sends_no_whole_request_is_let_go(served: Served, sent: bytes) -> None:
@@ -149,7 +157,7 @@ def test_who_sends_no_whole_request_is_let_go(served: Served, sent: bytes) -> No
 
 def test_who_sends_a_body_too_slowly_is_told(served: Served) -> None:
     with served.connect() as slow:
-        slow.sendall(b"POST /v1/edits HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n")
+        slow.sendall(b"POST /v1/edits HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n")
         slow.sendall(b"Content-Type: application/json\r\n\r\n{")
         assert b"HTTP/1.1 408" in slow.recv(4096)
 
@@ -159,7 +167,7 @@ def test_who_has_gone_costs_nothing_more(served: Served) -> None:
     done = 'styleclip_stage_seconds_count{kind="text",stage="run"}'
     before = served.measured(done)
     body = json.dumps(LONG).encode()
-    head = f"POST /v1/edits HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+    head = f"POST /v1/edits HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
     with served.connect() as gone:
         gone.sendall(f"{head}Prefer: wait=99999\r\nContent-Type: application/json\r\n\r\n".encode())
         gone.sendall(body)
@@ -232,6 +240,9 @@ def test_settings_come_from_a_file_and_are_checked(
     settings = read_settings(file, port=9001)
     assert (settings.port, settings.queue, len(settings.api_keys)) == (9001, 6, 1)
     assert "secret" not in repr(settings)
+    assert "localhost" in settings.allowed_hosts
+    assert read_settings(file, host="0.0.0.0").allowed_hosts == ()
+    assert read_settings(file, allowed_hosts=("me",)).allowed_hosts == ("me",)
     for text, sentence in (("queue = 0", "queue"), ("ports = 1", "ports"), ("=", "read")):
         file.write_text(text)
         monkeypatch.delenv("STYLECLIP_SERVE_QUEUE", raising=False)
