@@ -74,6 +74,7 @@ def create_app(
     app.state.service = Service(
         settings, runtimes, vocabulary, queue, jobs, store, photos, edits, metrics
     )
+    app.include_router(edit_routes.forms)
     for routes in (edit_routes, job_routes, photo_routes, about_routes, page_routes, legacy):
         app.include_router(routes.router)
     answer_problems(app)

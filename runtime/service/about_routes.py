@@ -20,8 +20,8 @@ async def about(service: Served) -> schemas.About:
         bundle=str(full.engine.made_with["bundle"]),
         resolution=full.engine.resolution,
         draft_resolution=0 if draft is None else draft.engine.resolution,
-        photos=service.edits.with_torch,
-        prompts=service.edits.with_torch,
+        photos=service.edits.photographs,
+        prompts=service.edits.prompts,
         photo_bytes=service.settings.photo_bytes,
         photo_pixels=service.settings.photo_pixels,
     )

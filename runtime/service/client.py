@@ -4,6 +4,7 @@ with Client("http://127.0.0.1:8000") as client:
     picture = client.edit(seed=7, moves=[Move("smiling", strength=0.8)])
     photo = client.photo(Path("me.jpg"))
     picture = client.edit(photo=photo.id, looks=[("red hair", 1.0)])
+    picture = client.edit(image=Path("me.jpg"), looks=[("red hair", 1.0)])  # once
     job = client.optimise("red lipstick", seed=7)
     picture = client.result(client.wait(job))
 """
@@ -109,6 +110,9 @@ class Client:
         latent: bytes | Path | None = None,
         latent_id: str | None = None,
         photo: str | None = None,
+        image: Path | None = None,
+        face: str | int = "largest",
+        quality: str = "fast",
         moves: Sequence[Move] = (),
         looks: Sequence[tuple[str, float]] = (),
         size: str = "full",
@@ -118,8 +122,10 @@ class Client:
         """Edit a face by moves of mappers and by looks with their strengths.
 
         Args:
-            seed, latent, latent_id, photo: one of them says which face; `latent` is a
-                latent.safetensors or what it holds.
+            seed, latent, latent_id, photo, image: one of them says which face; `latent` is a
+                latent.safetensors or what it holds, `image` a photograph that is sent along and
+                not kept; `photo` is quicker from the second edit on.
+            face, quality: of `image`.
             size: "full" or "draft".
             media: in which the picture is sent: "image/png", "image/jpeg" or "image/webp".
             wait: seconds after which the answer is of no use.
@@ -133,7 +139,12 @@ class Client:
         headers = {"Accept": media} | ({} if wait is None else {"Prefer": f"wait={wait:.3f}"})
         # Who has no time has none to ask again.
         patience = self._patience if wait is None else 0
-        return _picture(self._ask("POST", "/v1/edits", patience, json=wanted, headers=headers))
+        body: dict[str, Any] = {"json": wanted}
+        if image is not None:
+            said = json.dumps(wanted | {"face": face, "quality": quality})
+            parts = {"edit": (None, said), "photo": (image.name, image.read_bytes(), _media(image))}
+            body = {"files": parts}
+        return _picture(self._ask("POST", "/v1/edits", patience, headers=headers, **body))
 
     def optimise(
         self,
@@ -201,8 +212,7 @@ class Client:
     def send(self, path: Path, face: str | int = "largest", quality: str = "fast") -> Photo:
         """Upload a photograph; its inversion begins."""
         query = {"face": str(face), "quality": quality}
-        media, _ = mimetypes.guess_type(path.name)
-        headers = {"Content-Type": media or "application/octet-stream"}
+        headers = {"Content-Type": _media(path)}
         content = path.read_bytes()
         answer = self._ask("POST", "/v1/photos", params=query, content=content, headers=headers)
         return Photo.model_validate_json(answer.content)
@@ -242,6 +252,11 @@ def _face(
     encoded = None if content is None else base64.b64encode(content).decode()
     given = {"seed": seed, "latent": encoded, "latent_id": latent_id, "photo": photo}
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _media(path: Path) -> str:
+    media, _ = mimetypes.guess_type(path.name)
+    return media or "application/octet-stream"
 
 
 def _picture(answer: httpx.Response) -> Image.Image:

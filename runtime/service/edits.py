@@ -17,7 +17,7 @@ from styleclip_rt.runtime.moves import TRUNCATION_PSI
 from styleclip_rt.runtime.results import save_latent
 from styleclip_rt.runtime.service.formats import encoded
 from styleclip_rt.runtime.service.jobs import Job
-from styleclip_rt.runtime.service.photos import DRAFT_SIDE, Photos, in_its_colours
+from styleclip_rt.runtime.service.photos import DRAFT_SIDE, Inversion, Photos, in_its_colours
 from styleclip_rt.runtime.service.problems import Problem
 from styleclip_rt.runtime.service.queue import Kind, Queue
 from styleclip_rt.runtime.service.schemas import EditRequest, Optimiser
@@ -42,6 +42,7 @@ class Edit:
         prompt, settings: of the optimiser.
         media: type that the picture is to have.
         kept: whether the result goes into the store, to be asked for.
+        upload: the photograph, if it was sent along and is to be inverted first.
     """
 
     size: str
@@ -52,10 +53,13 @@ class Edit:
     settings: dict[str, Any]
     media: str
     kept: bool
+    upload: Inversion | None = None
 
     @property
     def kind(self) -> str:
         """Of work."""
+        if self.upload is not None:
+            return "upload"
         if self.prompt is not None:
             return "text"
         return f"photo-{self.size}" if isinstance(self.start, str) else self.size
@@ -82,7 +86,7 @@ class Edits:
     ) -> None:
         self._runtimes, self._vocabulary, self._photos = runtimes, vocabulary, photos
         self._store, self._queue, self._steps = store, queue, steps
-        self.with_torch = hasattr(runtimes["full"].networks, "bundle")
+        self.photographs = self.prompts = hasattr(runtimes["full"].networks, "bundle")
         draw, retouch, finish = self._draw, self._retouch, self._finish
         queue.serve(
             {
@@ -92,6 +96,7 @@ class Edits:
                 "photo-full": Kind(retouch, finish, 1, behind=1),
                 "invert": Kind(photos.invert, lambda *_: None, 0.5, behind=10, long=True),
                 "text": Kind(self._optimise, finish, 0.5, behind=10, long=True),
+                "upload": Kind(self._invert_and_edit, finish, 0.5, behind=10, long=True),
             }
         )
 
@@ -100,28 +105,39 @@ class Edits:
         networks: Any = self._runtimes["full"].networks
         return Editor(networks.bundle, str(networks.device))
 
-    def plan(self, wanted: EditRequest, media: str, kept: bool) -> Edit:
-        """An edit that can be made.
+    def check_photographs(self) -> None:
+        """Raises StyleClipError if photographs cannot be edited here."""
+        if not self.photographs:
+            raise StyleClipError(
+                "photographs need engine torch: this service edits seeds and latents."
+            )
+
+    def plan(
+        self, wanted: EditRequest, media: str, kept: bool, upload: Inversion | None = None
+    ) -> Edit:
+        """An edit that can be made; of an `upload`, `wanted.photo` is the id.
 
         Raises:
             StyleClipError, Problem: it cannot.
         """
         if wanted.size not in self._runtimes:
             raise StyleClipError("this service draws no drafts: ask for the full size.")
-        if not self.with_torch and (wanted.prompt is not None or wanted.photo is not None):
-            raise StyleClipError("photographs and free text need engine torch: use mappers.")
+        if wanted.photo is not None:
+            self.check_photographs()
+        if wanted.prompt is not None and not self.prompts:
+            raise StyleClipError("free text needs engine torch: use mappers.")
         moves = self._vocabulary.moves(wanted.moves, wanted.any_prompt)
         settings = {}
         if wanted.prompt is not None:
             settings = self._settings(wanted.prompt, wanted.optimiser)
         start = self._start(wanted)
-        return Edit(
-            wanted.size, start, moves, wanted.any_prompt, wanted.prompt, settings, media, kept
-        )
+        any_prompt, prompt = wanted.any_prompt, wanted.prompt
+        return Edit(wanted.size, start, moves, any_prompt, prompt, settings, media, kept, upload)
 
     def job(self, edit: Edit, owner: str, deadline: float | None) -> Job:
         """The work of an edit."""
-        job = Job(edit.kind, edit, owner, edit.settings.get("steps", 1), deadline)
+        steps = self._steps_before(edit) + edit.settings.get("steps", 1)
+        job = Job(edit.kind, edit, owner, steps, deadline)
         if edit.prompt is not None:
             job.note = self._doubt(edit.prompt)
         return job
@@ -222,6 +238,17 @@ class Edits:
         assert isinstance(edit.start, str)
         return [self._photos.edited(edit.start, edit.size, edit.moves, edit.any_prompt)]
 
+    def _invert_and_edit(self, jobs: Sequence[Job]) -> list[Any]:
+        (job,) = jobs
+        edit: Edit = job.request
+        assert edit.upload is not None
+        whole = int(job.weight)
+        self._photos.find(job, edit.upload, lambda step, _: self._queue.step(job, step, whole))
+        return self._retouch(jobs) if edit.prompt is None else self._optimise(jobs)
+
+    def _steps_before(self, edit: Edit) -> int:
+        return 0 if edit.upload is None else self._photos.steps(edit.upload.quality)
+
     def _optimise(self, jobs: Sequence[Job]) -> list[Any]:
         (job,) = jobs
         edit: Edit = job.request
@@ -233,11 +260,12 @@ class Edits:
             where = {"starts": [photo.start]}
         elif isinstance(edit.start, Start):
             where = {"starts": [edit.start]}
-        steps = edit.settings["steps"]
+        before = self._steps_before(edit)
+        steps = before + edit.settings["steps"]
 
         def on_step(step: int, draft: Any) -> None:
             shown = job.watchers and step % DRAFT_EVERY == 0
-            self._queue.step(job, step, steps, _jpeg(draft) if shown else None)
+            self._queue.step(job, before + step, steps, _jpeg(draft) if shown else None)
 
         (result,) = self._editor.edit_many(
             [edit.prompt], plain=True, on_step=on_step, **where, **edit.settings

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 from styleclip_rt.runtime.service import schemas
 from styleclip_rt.runtime.service.logs import request_id
@@ -124,6 +125,19 @@ async def changes(job: Job) -> AsyncIterator[None]:
         job.watchers.discard(watcher)
 
 
+class Key(NamedTuple):
+    """An idempotency key, whose it is, and for what; None if a request has none."""
+
+    owner: str
+    key: str | None
+    said: str
+
+    @property
+    def digest(self) -> str:
+        """Of the request."""
+        return hashlib.sha256(self.said.encode()).hexdigest()
+
+
 class JobBook:
     """The jobs that can be asked for by their id, and those that were given an idempotency key.
 
@@ -135,7 +149,7 @@ class JobBook:
     def __init__(self, most: int, seconds: float) -> None:
         self._most, self._seconds = most, seconds
         self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._keys: dict[tuple[str, str], tuple[str, Job]] = {}
+        self._keys: dict[tuple[str, str | None], tuple[str, Job]] = {}
 
     def add(self, job: Job) -> None:
         """Remember a job."""
@@ -158,24 +172,25 @@ class JobBook:
         job = self._jobs.get(id)
         return job if job is not None and job.owner == owner else None
 
-    def same(self, owner: str, key: str, digest: str) -> Job | None:
+    def same(self, key: Key) -> Job | None:
         """The job that was asked for under an idempotency key before.
 
         Raises:
             Problem: another one was.
         """
         self._forget()
-        before, job = self._keys.get((owner, key), ("", None))
+        before, job = self._keys.get((key.owner, key.key), ("", None))
         if job is None:
             return None
-        if before != digest:
+        if before != key.digest:
             raise Problem(422, "this Idempotency-Key was used for another request: take a new one.")
         # What was refused, or failed by itself, may be tried again.
         return None if job.over and job.state != "done" else job
 
-    def keep(self, owner: str, key: str, digest: str, job: Job) -> None:
+    def keep(self, key: Key, job: Job) -> None:
         """Remember which job an idempotency key is for."""
-        self._keys[owner, key] = (digest, job)
+        if key.key is not None:
+            self._keys[key.owner, key.key] = (key.digest, job)
 
     def _forget(self) -> None:
         too_old = time.monotonic() - self._seconds

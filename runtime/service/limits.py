@@ -10,6 +10,7 @@ from collections import OrderedDict
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from styleclip_rt.runtime.service.forms import is_form
 from styleclip_rt.runtime.service.metrics import Metrics
 from styleclip_rt.runtime.service.problems import Problem
 from styleclip_rt.runtime.service.settings import ServiceSettings
@@ -56,7 +57,8 @@ class Rates:
 
 class Limits:
     """Middleware that refuses requests to another host or of another site, without a key, too many
-    of them, and bodies that are too large or too slow; it tells the app whose a request is, as `request.state.owner`."""
+    of them, and bodies that are too large or too slow; it tells the app whose a request is, as
+    `request.state.owner`."""
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
@@ -72,13 +74,11 @@ class Limits:
             headers, path = Headers(scope=scope), path_of(scope)
             self._check_host(headers.get("host", ""))
             owner = "" if path in OPEN or path.startswith(PAGE) else self._owner(headers)
-            if headers.get("sec-fetch-site") == "cross-site" and not self._settings.cors_origins:
-                raise Problem(403, "pages of other sites may not use this service.")
+            self._check_site(headers, scope["method"])
             scope.setdefault("state", {})["owner"] = owner
             if scope["method"] == "POST":
                 self._check_rate(owner or (scope.get("client") or ("",))[0])
-            photo = path == "/v1/photos" and scope["method"] == "POST"
-            most = self._settings.photo_bytes if photo else self._settings.body_bytes
+            most = self._most(path, headers)
             if int(headers.get("content-length", "0")) > most:
                 raise self._too_large(most)
         except (Problem, ValueError) as error:
@@ -86,6 +86,14 @@ class Limits:
             await problem.answer()(scope, receive, send)
             return
         await self._app(scope, self._bounded(receive, most), send)
+
+    def _most(self, path: str, headers: Headers) -> int:
+        """Bytes of a body, of which what is large goes to the disk."""
+        limits = self._settings
+        if path == "/v1/photos":
+            return limits.photo_bytes
+        form = path == "/v1/edits" and is_form(headers)
+        return limits.body_bytes + form * limits.photo_bytes
 
     def _check_host(self, host: str) -> None:
         """A page of another site that has its own name point here is of the same site to a browser,
@@ -95,6 +103,14 @@ class Limits:
             self._metrics.refusals.labels("host").inc()
             known = "call it by a name that it listens to, or add this one to its allowed_hosts."
             raise Problem(421, f"this service is not called {name[:100]!r}: {known}")
+
+    def _check_site(self, headers: Headers, method: str) -> None:
+        """Forms are sent to other origins without asking first; "same-site" are those of this
+        machine's other ports, too."""
+        site, allowed = headers.get("sec-fetch-site"), self._settings.cors_origins
+        foreign = site == "cross-site" or (site == "same-site" and method == "POST")
+        if foreign and not {headers.get("origin"), "*"} & set(allowed):
+            raise Problem(403, "pages of other sites may not use this service.")
 
     def _owner(self, headers: Headers) -> str:
         if not self._keys:

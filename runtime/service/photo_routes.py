@@ -1,7 +1,10 @@
 """`/v1/photos`: photographs, uploaded once."""
 
 import re
-from typing import Annotated, Literal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
@@ -10,24 +13,11 @@ from starlette.requests import ClientDisconnect
 
 from styleclip_rt.runtime.service import schemas
 from styleclip_rt.runtime.service.jobs import Job
-from styleclip_rt.runtime.service.photos import UPLOAD, Inversion
+from styleclip_rt.runtime.service.photos import SUFFIXES, UPLOAD, Inversion, suffix_of
 from styleclip_rt.runtime.service.problems import Problem
 from styleclip_rt.runtime.service.state import Owner, Served, Service, problems
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=problems(401, 403, 404, 422))
-
-SUFFIXES = {
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/tiff": ".tiff",
-    "image/heic": ".heic",
-    "image/bmp": ".bmp",
-    "image/gif": ".gif",
-    "application/octet-stream": ".img",
-}
-
-_MEDIA = ", ".join(SUFFIXES)
 
 
 @router.post(
@@ -54,28 +44,15 @@ async def upload(
             description="largest, or 1, 2, ... from the left.",
         ),
     ] = "largest",
-    quality: Literal["fast", "best"] = "fast",
+    quality: schemas.Quality = "fast",
 ) -> JSONResponse:
     """Send a photograph as the body. It is inverted once, which takes a while; edits by its id wait
     for that, and are quick afterwards."""
-    if not service.edits.with_torch:
-        raise Problem(422, "photographs need engine torch: this service edits seeds and latents.")
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in SUFFIXES:
-        # Nor can pages of other sites send these without asking first.
-        raise Problem(415, f"send the picture as the body, its Content-Type one of {_MEDIA}.")
-    service.store.check_room(int(request.headers.get("content-length", "0")))
-    id = Job("invert", None).id
-    try:
-        with service.store.entry("photo", id) as folder:
-            path = folder / f"{UPLOAD}{SUFFIXES[media]}"
-            with path.open("wb") as file:
-                async for chunk in request.stream():
-                    await run_in_threadpool(file.write, chunk)
-            width, height = await run_in_threadpool(service.photos.count_pixels, path)
-            service.photos.note(folder, {"width": width, "height": height})
-    except ClientDisconnect:
-        raise Problem(408, "the upload ended too early: send it again.") from None
+    suffix = suffix_of(request.headers.get("content-type", ""))
+    async with receiving(service, request) as (id, folder):
+        with (folder / f"{UPLOAD}{suffix}").open("wb") as file:
+            async for chunk in request.stream():
+                await run_in_threadpool(file.write, chunk)
     folder = service.store.find("photo", id, "photograph")
     which = int(face) if re.fullmatch(r"\d+", face) else face
     job = Job("invert", Inversion(folder, which, quality), owner, service.photos.steps(quality))
@@ -89,6 +66,25 @@ async def upload(
     job.result = id
     headers = {"Location": f"/v1/photos/{id}"}
     return JSONResponse(_told(service, owner, id).model_dump(), 202, headers)
+
+
+@asynccontextmanager
+async def receiving(service: Service, request: Request) -> AsyncIterator[tuple[str, Path]]:
+    """The id of a photograph, and a folder for its upload, which is in the store afterwards.
+
+    Raises:
+        Problem: it is no picture, too large, not whole, or the store is full.
+    """
+    service.edits.check_photographs()
+    service.store.check_room(int(request.headers.get("content-length", "0")))
+    id = Job("invert", None).id
+    try:
+        with service.store.entry("photo", id) as folder:
+            yield id, folder
+            width, height = await run_in_threadpool(service.photos.count_pixels, folder)
+            service.photos.note(folder, {"width": width, "height": height})
+    except ClientDisconnect:
+        raise Problem(408, "the upload ended too early: send it again.") from None
 
 
 @router.get("/{id}")

@@ -5,7 +5,7 @@ import shutil
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from styleclip_rt.errors import StyleClipError
+from styleclip_rt.files import sha256_of
 from styleclip_rt.pictures import to_pil
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 from styleclip_rt.runtime.service.jobs import Job
@@ -29,6 +30,26 @@ DRAFT_SIDE = 768
 OPEN = 2
 """Photographs whose pixels are in memory, at each size."""
 UPLOAD, KNOWN = "upload", "known.json"
+SUFFIXES = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/tiff": ".tiff",
+    "image/heic": ".heic",
+    "image/bmp": ".bmp",
+    "image/gif": ".gif",
+    "application/octet-stream": ".img",
+}
+"""Of uploads, by their media type."""
+
+
+def suffix_of(content_type: str) -> str:
+    """Of the file of a picture; raises Problem if a Content-Type says that it is none."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise Problem(415, f"send the picture with a Content-Type that is one of {known}.")
+    return SUFFIXES[media]
 
 
 @dataclass(frozen=True)
@@ -51,8 +72,8 @@ class Photos:
         self._open: OrderedDict[tuple[str, str], tuple[Photograph, Image.Image]] = OrderedDict()
         self._turn = threading.Lock()
 
-    def count_pixels(self, path: Path) -> tuple[int, int]:
-        """Width and height that a picture's file says; nothing is decoded.
+    def count_pixels(self, folder: Path) -> tuple[int, int]:
+        """Width and height that an upload's file says; nothing is decoded.
 
         Raises:
             Problem: it is no picture, or has too many pixels.
@@ -60,7 +81,7 @@ class Photos:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                with Image.open(path) as image:
+                with Image.open(_upload(folder)) as image:
                     width, height = image.size
         except Image.DecompressionBombError:
             raise self._too_large("is enormous") from None
@@ -76,17 +97,26 @@ class Photos:
         return Problem(413, f"the picture {how}: send one of at most {most}.")
 
     def invert(self, jobs: Sequence[Job]) -> list[object]:
-        """Find the face of an upload and the latent that draws it; the upload becomes what
-        `Photograph.save` writes."""
+        """The work of an upload."""
         (job,) = jobs
-        wanted: Inversion = job.request
+        self.find(job, job.request, lambda step, steps: self._queue.step(job, step, steps))
+        return [None]
+
+    def find(self, job: Job, wanted: Inversion, told: Callable[[int, int], None]) -> None:
+        """Find the face of an upload and the latent that draws it; the upload becomes what
+        `Photograph.save` writes.
+
+        Args:
+            job: that does it.
+            told: called after each step with its number, and how many there are at most.
+        """
         from styleclip_rt.runtime.photographs import open_photograph
 
         def on_step(step: int, steps: int, near: "Step") -> None:
-            self._queue.step(job, step, steps)
+            told(step, steps)
 
         networks = self._runtimes["full"].networks
-        upload = next(wanted.folder.glob(f"{UPLOAD}*"), wanted.folder / UPLOAD)
+        upload = _upload(wanted.folder)
         try:
             found, *_ = open_photograph(
                 networks, upload, wanted.face, wanted.quality, on_step=on_step
@@ -110,7 +140,6 @@ class Photos:
             raise
         finally:
             upload.unlink(missing_ok=True)
-        return [found]
 
     def edited(
         self, id: str, size: str, moves: Sequence[Move], any_prompt: bool
@@ -150,6 +179,10 @@ class Photos:
                 del self._open[next(key for key in self._open if key[1] == size)]
         return photo, before
 
+    def digest(self, folder: Path) -> str:
+        """SHA-256 of an upload that is not inverted yet."""
+        return sha256_of(_upload(folder))
+
     def forget(self, id: str) -> None:
         """Delete a photograph, here and on the disk."""
         with self._turn:
@@ -177,6 +210,10 @@ class Photos:
         except OSError:
             return {}
         return known
+
+
+def _upload(folder: Path) -> Path:
+    return next(folder.glob(f"{UPLOAD}*"), folder / UPLOAD)
 
 
 def in_its_colours(image: Image.Image, photo: "Photograph") -> Image.Image:

@@ -4,7 +4,7 @@ import http
 import logging
 import math
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -96,10 +96,15 @@ def answer_problems(app: FastAPI) -> None:
 
 def _sentence(error: RequestValidationError) -> str:
     """The first of what is wrong with a request."""
-    first = error.errors()[0]
+    first: Mapping[str, Any] = error.errors()[0]
     if first["type"] in ("model_attributes_type", "missing") and first["loc"] == ("body",):
         return "send the request as a JSON object, with Content-Type: application/json."
-    where = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
-    what = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    return said(first)
+
+
+def said(error: Mapping[str, Any]) -> str:
+    """One of pydantic's errors as a sentence."""
+    where = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
+    what = str(error["msg"]).removeprefix("Value error, ").rstrip(".")
     what = what[:1].lower() + what[1:]
     return f"{'.'.join(where)[:100]}: {what[:300]}." if where else f"{what[:300]}."

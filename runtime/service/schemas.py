@@ -12,6 +12,7 @@ Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Prompt = Annotated[str, StringConstraints(max_length=MAX_PROMPT_LENGTH)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Size = Literal["full", "draft"]
+Quality = Literal["fast", "best"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -51,7 +52,34 @@ class Optimiser(_Strict):
     lead: float | None = Field(None, ge=0, le=100)
 
 
-class EditRequest(_Strict):
+class _Wish(_Strict):
+    """What is to become of a face."""
+
+    moves: list[MoveRequest] = Field(default_factory=list, max_length=32)
+    prompt: Prompt | None = Field(None, description="Any text; seconds of optimiser steps.")
+    optimiser: Optimiser | None = None
+    any_prompt: bool = Field(
+        False, description="Let mappers mix what they know for prompts they were not trained for."
+    )
+    size: Size = Field("full", description="Of the picture; a draft is small and quick.")
+
+    @model_validator(mode="after")
+    def _moves_or_prompt(self) -> "_Wish":
+        if self.prompt is not None and self.moves:
+            raise ValueError("give moves or a prompt, not both")
+        return self
+
+
+class PhotoEdit(_Wish):
+    """What is to become of a photograph that is sent along."""
+
+    face: Annotated[int, Field(ge=1, le=999)] | Literal["largest"] = Field(
+        "largest", description="largest, or 1, 2, ... from the left."
+    )
+    quality: Quality = Field("fast", description="Of the inversion.")
+
+
+class EditRequest(_Wish):
     """A face and what is to become of it: moves, or a free text for the optimiser, or nothing, and
     then the face is drawn as it is."""
 
@@ -70,21 +98,12 @@ class EditRequest(_Strict):
     )
     latent_id: Id | None = Field(None, description="Of /v1/latents, or of a job that is done.")
     photo: Id | None = Field(None, description="Of /v1/photos.")
-    moves: list[MoveRequest] = Field(default_factory=list, max_length=32)
-    prompt: Prompt | None = Field(None, description="Any text; seconds of optimiser steps.")
-    optimiser: Optimiser | None = None
-    any_prompt: bool = Field(
-        False, description="Let mappers mix what they know for prompts they were not trained for."
-    )
-    size: Size = Field("full", description="Of the picture; a draft is small and quick.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> "EditRequest":
+    def _one_face(self) -> "EditRequest":
         starts = (self.seed, self.latent, self.latent_id, self.photo)
         if sum(start is not None for start in starts) != 1:
             raise ValueError("give one of seed, latent, latent_id and photo")
-        if self.prompt is not None and self.moves:
-            raise ValueError("give moves or a prompt, not both")
         return self
 
 

@@ -95,6 +95,8 @@ def test_the_description_names_every_route_and_its_problems(client: Any) -> None
     assert described["openapi"].startswith("3.1")
     edit = described["paths"]["/v1/edits"]["post"]["responses"]
     assert {"200", "202", "422", "429", "503"} <= edit.keys()
+    body = described["paths"]["/v1/edits"]["post"]["requestBody"]["content"]
+    assert set(body) == {"application/json", "multipart/form-data"}
     assert set(edit["200"]["content"]) == {"image/png", "image/jpeg", "image/webp"}
     assert "/edit" not in described["paths"]
 
@@ -282,12 +284,61 @@ def test_a_photograph_is_inverted_once_and_edited(
     assert not list(tmp_path.iterdir())
 
 
+def form(edit: object, photo: Any = None, **more: Any) -> dict[str, Any]:
+    """A form as httpx sends it."""
+    photo = photo or ("me.jpg", PORTRAIT.read_bytes(), "image/jpeg")
+    said = edit if isinstance(edit, str) else json.dumps(edit)
+    return {"files": {"edit": (None, said), "photo": photo, **more}}
+
+
+def test_a_photograph_is_edited_in_one_call(
+    client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(inversion.QUALITIES, "fast", 3)
+    old = {"moves": [{"look": "old"}]}
+    edited, none = (picture(client.post("/v1/edits", **form(edit))) for edit in (old, {}))
+    assert edited.size == Image.open(PORTRAIT).size and edited.tobytes() != none.tobytes()
+    assert not list(tmp_path.iterdir()), "it is not kept"
+    job = client.post("/v1/edits", **form({"prompt": "old", "optimiser": {"steps": 4}})).json()
+    told = ended(client, job["id"])
+    assert told["kind"] == "upload" and told["state"] == "done", told
+    assert told["step"] == told["steps"] == 7
+    assert picture(client.get(told["result"])).size == edited.size
+    once = {"idempotency-key": "a"}
+    same = [client.post("/v1/edits", headers=once, **form(old)) for _ in range(2)]
+    assert picture(same[0]).tobytes() == picture(same[1]).tobytes() == edited.tobytes()
+    refused(client.post("/v1/edits", headers=once, **form({})), 422, "used for another request")
+    refused(
+        client.post("/v1/edits", headers={"prefer": "wait=0.001"}, **form(old)), 429, "than you"
+    )
+    assert {path.name[:6] for path in tmp_path.iterdir()} == {"result"}
+
+
+def test_forms_that_cannot_be_edited(runtime: MapperRuntime, tmp_path: Path) -> None:
+    with serving(runtime, tmp_path, photo_bytes=40_000, body_bytes=2000) as client:
+        small = ("me.png", b"no picture", "image/png")
+        for sent, status, sentence in (
+            (form({}, small), 415, "no picture that can be"),
+            (form({}, ("me.txt", b"text", "text/plain")), 415, "Content-Type that is one of"),
+            (form({}, ("me.png", bytes(41_000), "image/png")), 413, "picture is too large"),
+            (form("x" * 2001, small), 413, "the edit is too large"),
+            (form("{", small), 422, "invalid JSON"),
+            (form({"seed": 3}, small), 422, "seed: extra inputs are not permitted."),
+            (form({"face": 0}, small), 422, "face"),
+            (form({}, small, more=(None, "x")), 422, "a form of two parts"),
+            ({"files": {"photo": small}}, 422, "a form of two parts"),
+            ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 422, "form"),
+        ):
+            refused(client.post("/v1/edits", **sent), status, sentence)
+        assert not list(tmp_path.iterdir())
+
+
 def test_pictures_that_cannot_be_edited(runtime: MapperRuntime, tmp_path: Path) -> None:
     with serving(runtime, tmp_path, photo_pixels=10_000, store_bytes=1 << 20) as client:
         client.headers["content-type"] = "image/png"
         refused(client.post("/v1/photos", content=b"no picture"), 415, "no picture that can be")
         text = {"content-type": "text/plain"}
-        refused(client.post("/v1/photos", content=b"", headers=text), 415, "Content-Type one of")
+        refused(client.post("/v1/photos", content=b"", headers=text), 415, "Content-Type that is")
         bomb = io.BytesIO()
         Image.new("1", (5000, 5000)).save(bomb, "PNG")
         refused(client.post("/v1/photos", content=bomb.getvalue()), 413, "5000 x 5000 pixels")
@@ -354,6 +405,8 @@ def test_other_sites_may_use_it_only_if_they_are_named(
     site = {"origin": "https://example.org"}
     cross = {"sec-fetch-site": "cross-site"}
     refused(client.post("/v1/edits", json=OLD, headers=cross), 403, "other sites")
+    neighbour = {"sec-fetch-site": "same-site"}
+    refused(client.post("/v1/edits", headers=neighbour, **form({})), 403, "other sites")
     assert "access-control-allow-origin" not in client.get("/v1/looks", headers=site).headers
     with serving(runtime, tmp_path, cors_origins=("https://example.org",)) as open_to_it:
         answer = open_to_it.get("/v1/looks", headers=site)

@@ -74,6 +74,8 @@ def test_the_client_sends_photographs(client: Client) -> None:
     assert photo.face is not None
     edited = client.edit(photo=photo.id, looks=[("red hair", 1.0)])
     assert edited.size == Image.open(PORTRAIT).size
+    once = client.edit(image=PORTRAIT, looks=[("red hair", 1.0)], face=1)
+    assert once.tobytes() == edited.tobytes()
     client.delete(photo)
     with pytest.raises(ServiceError, match="no such photograph") as error:
         client.edit(photo=photo.id)

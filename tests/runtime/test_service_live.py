@@ -111,7 +111,9 @@ def test_a_large_body_is_not_read(served: Served) -> None:
         assert served.client.post("/v1/photos", content=body(), headers=JPEG).status_code == 413
     assert served.measured("process_resident_memory_bytes") - before < 64 << 20
     with served.connect() as large:
-        large.sendall(b"POST /edit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n")
+        large.sendall(
+            b"POST /edit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"
+        )
         assert b"HTTP/1.1 413" in large.recv(4096)
 
 
