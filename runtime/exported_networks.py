@@ -22,6 +22,14 @@ PHOTOS = (
     "recolour",
 )
 """What photographs need: the graphs of `styleclip_rt.photos.torch_photos`."""
+INVERSION = (
+    "invert_start",
+    "invert_goal_small",
+    "invert_step_small",
+    "invert_goal_own",
+    "invert_step_own",
+    "invert_latent",
+)
 
 
 class ExportedNetworks:
@@ -132,6 +140,18 @@ class ExportedNetworks:
             return chosen(None)
         self.load(*PHOTOS)
         return self
+
+    @property
+    def takes_photographs(self) -> bool:
+        """Whether all the files are there that photographs need, with this engine alone."""
+        if self._engine != "onnxruntime":
+            return False
+        try:
+            for name in (*PHOTOS, *INVERSION, "clip_text", "relevance"):
+                engines.find(self.folder, name, self._engine)
+        except ExportError:
+            return False
+        return True
 
     @property
     def fingerprint(self) -> str:

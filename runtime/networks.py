@@ -22,6 +22,7 @@ class Networks(Latents, Protocol):
         resolution: of its images, in px.
         context_length: tokens that its CLIP reads of a text, two marks among them.
         photos: computes on the pixels of photographs.
+        takes_photographs: whether all is there that photographs need.
     """
 
     @property
@@ -30,6 +31,8 @@ class Networks(Latents, Protocol):
     def resolution(self) -> int: ...
     @property
     def photos(self) -> PhotoEngine: ...
+    @property
+    def takes_photographs(self) -> bool: ...
 
     def draw(self, latent: Any) -> "Values":
         """w+ [N, n_latent, latent_dim] -> images [N, 3, H, W] in [0, 1] at full size."""

@@ -117,6 +117,11 @@ class TorchNetworks:
         """Computes on the pixels of photographs, always on the CPU."""
         return torch_photos()
 
+    @property
+    def takes_photographs(self) -> bool:
+        """The package has all that they need."""
+        return True
+
     def to_styles(self, joined: Tensor) -> list[Tensor]:
         """All styles joined [N, channels] -> one [N, channels] each."""
         return list(torch.split(joined, list(self.style_channels), dim=1))

@@ -86,7 +86,8 @@ class Edits:
     ) -> None:
         self._runtimes, self._vocabulary, self._photos = runtimes, vocabulary, photos
         self._store, self._queue, self._steps = store, queue, steps
-        self.photographs = self.prompts = hasattr(runtimes["full"].networks, "bundle")
+        networks = runtimes["full"].networks
+        self.photographs, self.prompts = networks.takes_photographs, hasattr(networks, "bundle")
         draw, retouch, finish = self._draw, self._retouch, self._finish
         queue.serve(
             {
@@ -109,7 +110,8 @@ class Edits:
         """Raises StyleClipError if photographs cannot be edited here."""
         if not self.photographs:
             raise StyleClipError(
-                "photographs need engine torch: this service edits seeds and latents."
+                "photographs need engine torch, or all that 'styleclip export onnx' writes: this "
+                "service edits seeds and latents."
             )
 
     def plan(

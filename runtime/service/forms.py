@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from fastapi import Request
 from pydantic import ValidationError
@@ -14,6 +14,9 @@ from starlette.datastructures import Headers
 from styleclip_rt.runtime.service.photos import UPLOAD, suffix_of
 from styleclip_rt.runtime.service.problems import Problem, said
 from styleclip_rt.runtime.service.schemas import PhotoEdit
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 MEDIA = "multipart/form-data"
 PARTS = "send a form of two parts: edit, which is JSON, and photo, the picture."
@@ -56,7 +59,7 @@ class _Form:
         self._folder, self._most_json, self._most_photo = folder, most_json, most_photo
         self._headers: dict[bytes, bytes] = {}
         self._name, self._value = bytearray(), bytearray()
-        self._take: Callable[[bytes], object] = self._refuse
+        self._take: Callable[[bytes], None] = self._refuse
         self.file: BinaryIO | None = None
         self.json: bytearray | None = None
 
@@ -68,17 +71,15 @@ class _Form:
         """
         if not boundary:
             raise FormParserError
-        return MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._headers.clear,
-                "on_header_field": lambda data, a, b: self._name.extend(data[a:b]),
-                "on_header_value": lambda data, a, b: self._value.extend(data[a:b]),
-                "on_header_end": self._header,
-                "on_headers_finished": self._part,
-                "on_part_data": lambda data, a, b: self._take(data[a:b]),
-            },
-        )
+        told: "MultipartCallbacks" = {
+            "on_part_begin": self._headers.clear,
+            "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_end": self._header,
+            "on_headers_finished": self._part,
+            "on_part_data": lambda data, start, end: self._take(data[start:end]),
+        }
+        return MultipartParser(boundary, told)
 
     def close(self) -> None:
         """Close the photograph's file."""

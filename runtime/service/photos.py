@@ -123,7 +123,7 @@ class Photos:
             )
             drawn = self._runtimes["full"].draw(found.latent[None])[0]
             try:
-                found.save(wanted.folder, drawn.cpu())
+                found.save(wanted.folder, drawn)
             except StyleClipError:
                 raise Problem(503, FULL, 60) from None
             left, top, right, bottom = found.face.box

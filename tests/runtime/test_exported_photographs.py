@@ -18,7 +18,7 @@ from styleclip_rt.photos import find_faces, read_picture
 from styleclip_rt.runtime import inversion
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.exported_edits import GRAPHS
-from styleclip_rt.runtime.exported_networks import PHOTOS, ExportedNetworks
+from styleclip_rt.runtime.exported_networks import INVERSION, PHOTOS, ExportedNetworks
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 from tests.tiny import tiny_bundle, tiny_prompt_mapper
 
@@ -48,6 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_graphs_are_those_that_photographs_need(folder: Path) -> None:
     assert tuple(PHOTO_NETWORKS) == PHOTOS
+    assert tuple(sorted(INVERSION_NETWORKS)) == tuple(sorted(INVERSION))
     for name in PHOTOS:
         assert engines.read_info(folder / f"{name}.onnx").network == name
 
@@ -95,6 +96,37 @@ def test_a_photograph_is_edited_without_an_import_of_torch(folder: Path, tmp_pat
         done = subprocess.run(whole, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / made).is_file()
+
+
+def test_the_service_takes_them_without_an_import_of_torch(folder: Path, tmp_path: Path) -> None:
+    for needed in ("fastapi", "prometheus_client", "pydantic_settings", "httpx"):
+        pytest.importorskip(needed)
+    script = """
+import io, sys
+from pathlib import Path
+from fastapi.testclient import TestClient
+from PIL import Image
+import styleclip_rt.runtime.inversion as inversion
+from styleclip_rt.runtime.mapper import MapperRuntime
+from styleclip_rt.runtime.service import create_app
+from styleclip_rt.runtime.service.settings import ServiceSettings
+inversion.QUALITIES["fast"] = 1
+portrait, exports, store = sys.argv[1:]
+runtime = MapperRuntime("tiny", ("hair",), "cpu", "onnxruntime", exports)
+with TestClient(create_app(runtime, settings=ServiceSettings(store=Path(store)))) as client:
+    assert client.get("/v1/about").json()["photos"]
+    photo = ("me.jpg", open(portrait, "rb"), "image/jpeg")
+    sent = {"edit": (None, '{"moves": [{"look": "old"}]}'), "photo": photo}
+    answer = client.post("/v1/edits", files=sent)
+    assert answer.status_code == 200, answer.text
+    original = Image.open(portrait).convert("RGB")
+    edited = Image.open(io.BytesIO(answer.content))
+    assert edited.size == original.size and edited.tobytes() != original.tobytes()
+assert "torch" not in sys.modules
+"""
+    command = [sys.executable, "-c", script, str(PORTRAIT), str(folder), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_inversions_are_those_of_torch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
