@@ -71,7 +71,7 @@ class _Form:
         """
         if not boundary:
             raise FormParserError
-        told: "MultipartCallbacks" = {
+        told: MultipartCallbacks = {
             "on_part_begin": self._headers.clear,
             "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
             "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),

@@ -22,6 +22,7 @@ from styleclip_rt.runtime.service.queue import Queue
 from styleclip_rt.runtime.service.store import FULL, Store
 
 if TYPE_CHECKING:
+    from styleclip_rt.photos.faces import Box
     from styleclip_rt.runtime.inversion import Step
     from styleclip_rt.runtime.photographs import Photograph
 
@@ -110,6 +111,7 @@ class Photos:
             job: that does it.
             told: called after each step with its number, and how many there are at most.
         """
+        from styleclip_rt.photos.faces import from_the_left
         from styleclip_rt.runtime.photographs import open_photograph
 
         def on_step(step: int, steps: int, near: "Step") -> None:
@@ -126,10 +128,13 @@ class Photos:
                 found.save(wanted.folder, drawn)
             except StyleClipError:
                 raise Problem(503, FULL, 60) from None
-            left, top, right, bottom = found.face.box
-            box = {"left": left, "top": top, "right": right, "bottom": bottom}
-            turned = round(abs(found.face.yaw), 1)
-            self.note(wanted.folder, {"face": box, "turned": turned})
+            boxes = sorted((found.face.box, *found.others), key=from_the_left)
+            known = {
+                "face": _sides(found.face.box),
+                "faces": [_sides(box) for box in boxes],
+                "turned": round(abs(found.face.yaw), 1),
+            }
+            self.note(wanted.folder, known)
             if job.cancelled.is_set():  # it was deleted while it was saved
                 shutil.rmtree(wanted.folder, ignore_errors=True)
         except StyleClipError as error:
@@ -210,6 +215,10 @@ class Photos:
         except OSError:
             return {}
         return known
+
+
+def _sides(box: "Box") -> dict[str, float]:
+    return dict(zip(("left", "top", "right", "bottom"), box, strict=True))
 
 
 def _upload(folder: Path) -> Path:

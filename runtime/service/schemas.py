@@ -189,6 +189,10 @@ class Photo(BaseModel):
     width: int
     height: int
     face: Box | None = Field(None, description="The face that is edited, once it is inverted.")
+    faces: list[Box] = Field(
+        default_factory=list,
+        description="All faces, from the left, once it is inverted; `?face=2` takes the second.",
+    )
     turned: float | None = Field(None, description="Degrees; from 25 on edits may come out badly.")
     expires: float = Field(description="Seconds since 1970 at which it will be deleted.")
     detail: str | None = Field(None, description="Why it failed, in one sentence.")

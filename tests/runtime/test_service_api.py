@@ -265,6 +265,7 @@ def test_a_photograph_is_inverted_once_and_edited(
     assert ended(client, answer.json()["job"])["result"] == f"/v1/photos/{id}"
     photo = client.get(f"/v1/photos/{id}").json()
     assert photo["state"] == "done" and photo["face"]["left"] > 0
+    assert photo["faces"] == [photo["face"]]
     size = Image.open(PORTRAIT).size
     assert (photo["width"], photo["height"]) == size
     wanted = {"photo": id, "moves": [{"look": "old"}]}

@@ -175,6 +175,44 @@ def test_a_photograph_is_edited_and_deleted(page: Page) -> None:
     assert photo not in json.dumps(page.asked())
 
 
+def test_one_of_several_faces_is_chosen_on_the_picture(page: Page, tmp_path: Path) -> None:
+    page.drawn(r"face \d+")
+    portraits = [Image.open(PORTRAIT.with_name(name)) for name in ("official.jpg", "vermeer.jpg")]
+    left, right = (each.resize((400, 500)) for each in portraits)
+    both = Image.new("RGB", (800, 500))
+    both.paste(left, (0, 0))
+    both.paste(right, (400, 0))
+    both.save(tmp_path / "both.jpg")
+    page.find("photo").send_keys(str(tmp_path / "both.jpg"))
+    page.drawn("both.jpg")
+
+    def outlines() -> list[Any]:
+        return list(page.find("faces").find_elements(By.CSS_SELECTOR, "g"))
+
+    def chosen() -> list[str]:
+        return [each.get_attribute("aria-pressed") for each in outlines()]
+
+    assert [each.get_attribute("aria-label") for each in outlines()] == [
+        "Face 1 of 2, from the left",
+        "Face 2 of 2, from the left",
+    ]
+    assert sorted(chosen()) == ["false", "true"]
+    first = page.asked()["photo"]
+    outlines()[1].click()
+    page.until(lambda: page.asked()["photo"] != first and chosen() == ["false", "true"])
+    assert page.find("which").get_attribute("value") == "2"
+    second = page.asked()["photo"]
+    page.browser.execute_script("arguments[0].focus()", outlines()[0])
+    page.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    page.until(lambda: page.asked()["photo"] != second and chosen() == ["true", "false"])
+    focused = page.browser.switch_to.active_element.get_attribute("aria-label")
+    assert focused == "Face 1 of 2, from the left"
+    page.find("look-smiling").send_keys(Keys.ARROW_RIGHT)
+    page.drawn("both.jpg, smiling 0.05")
+    assert not page.find("faces").is_displayed()
+    assert "--image both.jpg --face 1 " in page.find("command").get_attribute("value")
+
+
 def test_what_goes_wrong_is_one_line_and_can_be_gone_on_from(page: Page, tmp_path: Path) -> None:
     page.drawn(r"face \d+")
     (tmp_path / "none.jpg").write_text("no picture")

@@ -112,11 +112,16 @@ def find_faces(picture: Picture | Pixels, engine: PhotoEngine | None = None) -> 
             "No face was found in the picture; use one in which a face is seen from the front or "
             f"half from the side, at least {SMALLEST} pixels across."
         )
-    return sorted(large, key=lambda face: (face.box[0] + face.box[2], face.box[1]))
+    return sorted(large, key=lambda face: from_the_left(face.box))
 
 
 Which = str | int
 """How a user names faces: "largest", "all", or a number, 1 for the leftmost."""
+
+
+def from_the_left(box: Box) -> tuple[float, float]:
+    """By which the boxes of faces are in the order of their numbers."""
+    return box[0] + box[2], box[1]
 
 
 def choose_faces(faces: Sequence[Face], which: Which | Sequence[Which] = "largest") -> list[Face]:

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Drawer } from "./drawer.js";
+import { Faces } from "./faces.js";
 import { follow } from "./follow.js";
 import { understood } from "./looks.js";
 import * as session from "./session.js";
@@ -22,6 +23,8 @@ let comes = null;
 let rest = 0;
 let work = 0;
 let file = null;
+
+const faces = new Faces(element("faces"), element("which"), (which) => openPhoto(file, which));
 
 // What is said
 
@@ -142,6 +145,7 @@ function refresh() {
   element("compare").disabled = element("download").disabled = !shown;
   element("reset").disabled = !shown || !session.isEdited(shown);
   element("photo-row").hidden = !shown?.origin.photo;
+  faces.show(shown?.which, shown?.origin.photo && !session.isEdited(shown));
   if (!shown) return;
   const texts = shown.texts.map((text) => `“${text}”`).join(", ");
   element("face-name").textContent = [shown.name, texts].filter(Boolean).join(", with ");
@@ -185,7 +189,7 @@ function randomFace() {
   go(session.withStrengths(session.begin({ seed }, `face ${seed}`), kept));
 }
 
-async function openPhoto(chosen) {
+async function openPhoto(chosen, which = "largest") {
   if (!chosen) return;
   if (!about.photos) {
     problem(new Error("this service edits drawn faces only."));
@@ -199,7 +203,6 @@ async function openPhoto(chosen) {
   file = chosen;
   problem(null);
   say("The photograph is being sent.");
-  const which = element("which").value;
   try {
     const photo = await api.upload(chosen, which);
     const job = { id: photo.job, state: "queued", step: 0, steps: 0, seconds_left: null };
@@ -210,11 +213,12 @@ async function openPhoto(chosen) {
     const known = await api.read(`v1/photos/${photo.id}`);
     if (mine !== work) return;
     past = [];
+    faces.of(known);
     go(session.begin({ photo: photo.id }, chosen.name, which));
     if (known.turned >= 25) problem(new Error("the face looks away: edits may come out badly."));
   } catch (error) {
     say("");
-    if ((await recovered(error, 0)) && mine === work) openPhoto(chosen);
+    if ((await recovered(error, 0)) && mine === work) openPhoto(chosen, which);
   }
 }
 
@@ -313,11 +317,9 @@ function listen() {
   const on = (id, event, act) => element(id).addEventListener(event, act);
   on("random", "click", randomFace);
   on("photo", "change", (event) => {
-    element("which").value = "largest";
     openPhoto(event.target.files[0]);
     event.target.value = "";
   });
-  on("which", "change", () => openPhoto(file));
   on("forget", "click", forgetPhoto);
   on("undo", "click", undo);
   on("reset", "click", () => go(session.unedited(shown)));
@@ -360,7 +362,6 @@ function listen() {
       event.preventDefault();
       element("drop").classList.toggle("over", name === "dragover");
       if (name !== "drop" || !about) return;
-      element("which").value = "largest";
       openPhoto(event.dataTransfer.files[0]);
     });
   }
