@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import contextmanager_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -79,7 +80,8 @@ async def receiving(service: Service, request: Request) -> AsyncIterator[tuple[s
     service.store.check_room(int(request.headers.get("content-length", "0")))
     id = Job("invert", None).id
     try:
-        with service.store.entry("photo", id) as folder:
+        entry = service.store.entry("photo", id)
+        async with contextmanager_in_threadpool(entry) as folder:
             yield id, folder
             width, height = await run_in_threadpool(service.photos.count_pixels, folder)
             service.photos.note(folder, {"width": width, "height": height})

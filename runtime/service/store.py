@@ -8,12 +8,12 @@ import contextlib
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from styleclip_rt import files
 from styleclip_rt.runtime.service.problems import Problem
 
 FULL = "the store of the service is full: delete photographs, or ask again later."
@@ -65,19 +65,15 @@ class Store:
             Problem: the disk or the store is full.
         """
         self.sweep()
-        work: str | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.check_room()
-            work = tempfile.mkdtemp(prefix="new-", dir=self.folder)
-            yield Path(work)
-            os.utime(work)
-            os.replace(work, self.folder / f"{kind}-{id or secrets.token_hex(16)}")
+            name = f"{kind}-{id or secrets.token_hex(16)}"
+            with files.replacing_folder(self.folder / name) as work:
+                yield work
+                os.utime(work)
         except OSError as error:
             raise Problem(503, f"{FULL[:-1]} ({error.strerror}).", 60) from None
-        finally:
-            if work is not None:
-                shutil.rmtree(work, ignore_errors=True)
 
     def check_room(self, more: int = 0) -> None:
         """Raises Problem if the store cannot take so many bytes more."""
@@ -93,8 +89,10 @@ class Store:
         return total
 
     def sweep(self) -> None:
-        """Delete what has been kept long enough, and what a service that was killed left."""
+        """Delete what has been kept long enough, and what a service that was killed left half."""
+        files.sweep(self.folder)
         with contextlib.suppress(OSError):
             for folder in self.folder.iterdir():
-                if self.expires(folder) < time.time():
+                half = folder.name.startswith(files.PREFIX)
+                if not half and self.expires(folder) < time.time():
                     shutil.rmtree(folder, ignore_errors=True)
