@@ -236,12 +236,15 @@ class Queue:
 
     def _wait(self, job: Job) -> float:
         """Seconds until a job's turn, by what runs and what goes before it."""
-        wait = 0.0
-        for running, since in self._running:
-            passes = self._kinds[running.kind].long and not self._kinds[job.kind].long
-            # Quick work waits for a step of it, not for all.
-            wait += self._seconds[running.kind] if passes else self._left(running, since)
-        return wait + sum(self._needs(o) for o in self._waiting if o.rank < job.rank)
+        before = [(other, self._left(other, since)) for other, since in self._running]
+        before += [(o, self._needs(o)) for o in self._waiting if o.rank < job.rank]
+        if self._kinds[job.kind].long:
+            return sum(seconds for _, seconds in before)
+        # Quick work passes long work, and waits for its steps between turns alone.
+        longs = [o for o, _ in before if self._kinds[o.kind].long]
+        quick = [seconds for o, seconds in before if not self._kinds[o.kind].long]
+        step = max((self._seconds[o.kind] for o in longs), default=0.0)
+        return sum(quick) + step * (1 + len(quick) // TURNS)
 
     def _refused(self, why: str, status: int, detail: str, retry_after: float) -> Problem:
         self._metrics.refusals.labels(why).inc()

@@ -1,4 +1,4 @@
-"""What a service meets that lives long: full disks, clients that vanish, kills, hostile requests."""
+"""What a service meets in a long life: full disks, vanishing clients, kills, hostile requests."""
 
 import json
 import os

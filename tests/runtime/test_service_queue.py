@@ -136,6 +136,17 @@ def test_what_cannot_be_there_in_time_is_refused_at_once() -> None:
     assert "late" not in work.did
 
 
+def test_long_work_that_waits_does_not_have_quick_work_refused() -> None:
+    work = Work()
+    work.hold()
+    for _ in range(2):
+        work.submit("long", "long", weight=100).rank -= 100
+    quick = work.submit("quick", "quick", deadline=time.monotonic() + 20)
+    work.gate.set()
+    assert quick.future.result(20) == "quick"
+    assert work.did.index("quick") == 1, "after the first step"
+
+
 def test_an_estimate_that_refuses_all_comes_down_again() -> None:
     work = Work()
     for _ in range(60):
