@@ -53,22 +53,19 @@ def under_load(url: str, callers: int, seconds: int, size: str, mix: bool, wait:
     environment = os.environ | {"SIZE": size, "MIX": "yes" if mix else "no", "WAIT": f"{wait:g}"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
     rows = {row["name"]: row for row in json.loads(done.stdout)}
-    row = rows[f"look, {size}"]
+    nothing = {"num_requests": 0, "num_failures": 0, "response_times": {}}
+    row = rows.get(f"look, {size}", nothing)
     refused = sum(rows.get(status, {}).get("num_requests", 0) for status in ("429", "503"))
     answers = row["num_requests"] - row["num_failures"]
-    others = {
-        name: done["num_requests"] - done["num_failures"]
-        for name in ("upload", "prompt")
-        if (done := rows.get(name)) is not None
-    }
-    times = spread(row["response_times"])
-    timed = times + spread(rows.get("upload", {}).get("response_times", {}))
-    whole = answers + sum(others.values())
+    uploaded, prompted = (rows.get(name, nothing) for name in ("upload", "prompt"))
+    uploads, prompts = (x["num_requests"] - x["num_failures"] for x in (uploaded, prompted))
+    times = spread(row["response_times"]) or [float("nan")]
+    timed = times + spread(uploaded["response_times"])
     return Load(
         callers=callers,
         answers=answers,
-        uploads=others.get("upload", 0),
-        prompts=others.get("prompt", 0),
+        uploads=uploads,
+        prompts=prompts,
         refused=refused,
         failed=sum(each["num_failures"] for each in rows.values()),
         late=sum(time > wait for time in timed),
@@ -76,7 +73,7 @@ def under_load(url: str, callers: int, seconds: int, size: str, mix: bool, wait:
         p50=times[len(times) // 2],
         p99=times[min(len(times) - 1, int(0.99 * len(times)))],
         longest=max(timed),
-        cpu=(measured(url, "cpu_seconds_total") - cpu) / whole,
+        cpu=(measured(url, "cpu_seconds_total") - cpu) / max(1, answers + uploads + prompts),
         rss_before=before,
         rss_after=measured(url, "resident_memory_bytes") / 1e6,
     )

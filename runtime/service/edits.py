@@ -95,9 +95,9 @@ class Edits:
                 "full": Kind(draw, finish, 0.5, behind=1, together=batch),
                 "photo-draft": Kind(retouch, finish, 0.5),
                 "photo-full": Kind(retouch, finish, 1, behind=1),
-                "invert": Kind(photos.invert, lambda *_: None, 0.5, behind=10, long=True),
+                "invert": Kind(photos.invert, lambda *_: None, 0.15, behind=10, long=True),
                 "text": Kind(self._optimise, finish, 0.5, behind=10, long=True),
-                "upload": Kind(self._invert_and_edit, finish, 0.5, behind=10, long=True),
+                "upload": Kind(self._invert_and_edit, finish, 0.15, behind=10, long=True),
             }
         )
 

@@ -57,6 +57,7 @@ class Queue:
         self._metrics = metrics
         self._kinds: Mapping[str, Kind] = {}
         self._seconds: dict[str, float] = {}
+        self._stretch: dict[str, float] = {}
         self._waiting: list[Job] = []
         self._running: list[tuple[Job, float]] = []
         self._nested = 0.0
@@ -71,6 +72,7 @@ class Queue:
         """Say what work there is."""
         self._kinds = kinds
         self._seconds = {name: kind.seconds for name, kind in kinds.items()}
+        self._stretch = dict.fromkeys(kinds, 1.0)
 
     def submit(self, job: Job) -> None:
         """Have a job done, if it can be by its deadline.
@@ -93,6 +95,7 @@ class Queue:
                 if wait == 0:
                     # An estimate that refuses all would never be measured again.
                     self._seconds[job.kind] *= 0.9
+                    self._stretch[job.kind] = 1.0
                 detail = f"this takes about {needed:.1f} s now, longer than you wait: come again."
                 raise self._refused("deadline", 429, detail, wait)
             self._waiting.append(job)
@@ -126,9 +129,12 @@ class Queue:
 
         Raises:
             CancelledError: the work is to stop.
+            Problem: it would come too late.
         """
         job.told(step + 1, steps, draft)
         begun = time.monotonic()
+        if job.deadline is not None and begun > job.deadline:
+            raise self._late()
         for _ in range(TURNS):
             if job.cancelled.is_set():
                 raise CancelledError
@@ -164,10 +170,9 @@ class Queue:
         """The jobs whose turn it is, all of one kind."""
         now = time.monotonic()
         for job in list(self._waiting):
-            if job.deadline is not None and now + self._needs(job) / 2 > job.deadline:
+            if job.deadline is not None and now + self._needs(job) > job.deadline:
                 self._leave(job)
-                late = "its turn came too late: ask again, or wait longer."
-                job.failed(self._refused("late", 503, late, 1))
+                job.failed(self._late())
         able = [job for job in self._waiting if long or not self._kinds[job.kind].long]
         if not able:
             return []
@@ -191,11 +196,13 @@ class Queue:
             results = kind.run(batch)
         except Exception as error:
             results = [error] * len(batch)
-        seconds = time.monotonic() - begun - (self._nested - nested)
+        whole = time.monotonic() - begun
+        seconds = max(1e-6, whole - (self._nested - nested))
         self._metrics.stages.labels(name, "run").observe(seconds)
         if not any(isinstance(result, BaseException) for result in results):
             each = seconds / sum(job.weight for job in batch)
             self._seconds[name] += 0.3 * (each - self._seconds[name])
+            self._stretch[name] += 0.3 * (whole / seconds - self._stretch[name])
         for job, result in zip(batch, results, strict=True):
             if isinstance(result, BaseException):
                 job.failed(result)
@@ -229,7 +236,8 @@ class Queue:
         self._metrics.waiting.labels(job.kind).dec()
 
     def _needs(self, job: Job) -> float:
-        return self._seconds[job.kind] * job.weight
+        """Seconds that a job takes, and what passes it meanwhile."""
+        return self._seconds[job.kind] * job.weight * self._stretch[job.kind]
 
     def _left(self, job: Job, since: float) -> float:
         return max(0.0, since + self._needs(job) - time.monotonic())
@@ -245,6 +253,9 @@ class Queue:
         quick = [seconds for o, seconds in before if not self._kinds[o.kind].long]
         step = max((self._seconds[o.kind] for o in longs), default=0.0)
         return sum(quick) + step * (1 + len(quick) // TURNS)
+
+    def _late(self) -> Problem:
+        return self._refused("late", 503, "it came too late: ask again, or wait longer.", 1)
 
     def _refused(self, why: str, status: int, detail: str, retry_after: float) -> Problem:
         self._metrics.refusals.labels(why).inc()

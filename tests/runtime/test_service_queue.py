@@ -159,6 +159,20 @@ def test_an_estimate_that_refuses_all_comes_down_again() -> None:
     assert "done" in work.did
 
 
+def test_long_work_that_is_passed_too_often_ends_at_its_deadline() -> None:
+    work = Work()
+    late = Job("long", "late", deadline=time.monotonic() + 20)
+
+    def between(step: int) -> None:
+        late.deadline = time.monotonic()
+
+    late.between = between  # type: ignore[attr-defined]
+    work.queue.submit(late)
+    with pytest.raises(Problem, match="too late") as refused:
+        late.future.result(20)
+    assert refused.value.status_code == 503 and work.did == ["late 0"]
+
+
 def test_cancelled_work_costs_nothing_or_a_step() -> None:
     work = Work()
     work.hold()
