@@ -111,8 +111,8 @@ def table(loads: list[Load]) -> str:
     )
     rows = []
     for load in loads:
-        counts = (load.callers, load.answers, load.uploads, load.prompts)
-        counts += (load.refused, load.failed, load.late)
+        asked = (load.callers, load.answers, load.uploads, load.prompts)
+        counts = (*asked, load.refused, load.failed, load.late)
         figures = (load.throughput, load.p50, load.p99, load.longest, load.cpu)
         times = tuple(f"{figure:.2f}" for figure in figures)
         rows.append((*map(str, counts), *times, f"{load.rss_before:.0f}, {load.rss_after:.0f}"))
