@@ -170,7 +170,10 @@ class Queue:
         """The jobs whose turn it is, all of one kind."""
         now = time.monotonic()
         for job in list(self._waiting):
-            if job.deadline is not None and now + self._needs(job) > job.deadline:
+            needs = self._needs(job)
+            # An estimate by which all that comes is dropped would never be measured again.
+            needed = needs if now - job.enqueued > needs else needs / 2
+            if job.deadline is not None and now + needed > job.deadline:
                 self._leave(job)
                 job.failed(self._late())
         able = [job for job in self._waiting if long or not self._kinds[job.kind].long]

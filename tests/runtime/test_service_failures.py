@@ -161,7 +161,7 @@ def test_hostile_requests_meet_no_defect(tmp_path: Path) -> None:
             "--phases=fuzzing",
             "--checks=not_a_server_error,content_type_conformance,status_code_conformance",
             f"--max-examples={max(1, FUZZED // 15)}",
-            "--seed=1",
+            f"--seed={FUZZED}",
             "--continue-on-failure",
             "--exclude-path=/v1/jobs/{id}/events",
             "--request-timeout=60",

@@ -1,9 +1,7 @@
 // The faces of a photograph, drawn over it, to choose one of.
 
-const SVG = "http://www.w3.org/2000/svg";
-
-function drawn(name, attributes, ...children) {
-  const element = document.createElementNS(SVG, name);
+function drawn(namespace, name, attributes, ...children) {
+  const element = document.createElementNS(namespace, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
   return element;
@@ -48,14 +46,15 @@ export class Faces {
   #outline(box, number) {
     const { face, faces } = this.#photo;
     const [width, height] = [box.right - box.left, box.bottom - box.top];
-    const text = drawn("text", { x: box.left + width / 2, y: box.top, "font-size": height / 4 });
+    const svg = this.#over.namespaceURI;
+    const text = drawn(svg, "text", { x: box.left + width / 2, y: box.top, "font-size": height / 4 });
     text.textContent = number;
-    const outline = drawn("g", {
+    const outline = drawn(svg, "g", {
       role: "button",
       tabindex: 0,
       "aria-label": `Face ${number} of ${faces.length}, from the left`,
       "aria-pressed": Object.keys(box).every((side) => box[side] === face[side]),
-    }, drawn("rect", { x: box.left, y: box.top, width, height, rx: width / 12 }), text);
+    }, drawn(svg, "rect", { x: box.left, y: box.top, width, height, rx: width / 12 }), text);
     outline.addEventListener("click", () => this.#choose(String(number)));
     outline.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== " ") return;
