@@ -1,12 +1,16 @@
 """Where an edit computes, and how precisely."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from click.testing import CliRunner
 
 from styleclip_rt import devices, threads
 from styleclip_rt.cli import cli
-from styleclip_rt.devices import choose_device, choose_precision, instruction_set
+from styleclip_rt.compiled import instruction_set
+from styleclip_rt.devices import choose_device, choose_precision
 from styleclip_rt.errors import StyleClipError
 
 _native = pytest.importorskip("styleclip_rt._native")
@@ -87,6 +91,17 @@ def test_precision_follows_the_set_that_the_kernels_use(
 def test_other_precisions_are_refused(precision: object) -> None:
     with pytest.raises(StyleClipError, match="unknown precision"):
         choose_precision(precision, torch.device("cpu"))
+
+
+def test_info_loads_no_torch_where_none_is_needed() -> None:
+    script = (
+        "import sys; from styleclip_rt.cli import cli; cli(['info'], standalone_mode=False); "
+        "print(*sorted(sys.modules))"
+    )
+    command = [sys.executable, "-c", script]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert f"torch {torch.__version__}" in told
+    assert torch.version.cuda or " torch " not in told.splitlines()[-1]
 
 
 def test_info_says_what_was_chosen_and_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ FLOORS = (
         "random_numbers",
         "settings",
         "threads",
+        "compiled",
         "devices",
     ),
     ("plot", "pictures", "ops"),

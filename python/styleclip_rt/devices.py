@@ -3,38 +3,17 @@
 import contextlib
 import ctypes
 import functools
-import os
 import re
 import sys
-from typing import NamedTuple
 
 import torch
 
 from styleclip_rt import threads
+from styleclip_rt.compiled import Precision, cpu_precision
+from styleclip_rt.compiled import instruction_set as instruction_set
 from styleclip_rt.errors import StyleClipError, shown
 
-INSTRUCTION_SETS = {
-    "avx512_bf16": ("avx512f", "avx512bw", "avx2", "fma", "avx512bf16"),
-    "avx512": ("avx512f", "avx512bw", "avx2", "fma"),
-    "avx2": ("avx2", "fma"),
-    "baseline": (),
-}
-"""The sets that kernels are compiled for, best first, and the features that each needs."""
 _DEVICE = re.compile(r"(?P<kind>auto|cpu|cuda)(?::(?P<number>[0-9]{1,3}))?", re.ASCII)
-
-
-class Precision(NamedTuple):
-    """A precision, and what decided it in a few words."""
-
-    name: str
-    why: str
-
-
-class InstructionSet(NamedTuple):
-    """The set of instructions that the compiled kernels use, of INSTRUCTION_SETS, and why it."""
-
-    name: str
-    why: str
 
 
 def choose_device(name: str) -> torch.device:
@@ -84,32 +63,7 @@ def automatic_precision(device: torch.device) -> Precision:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Precision("bf16", "this GPU multiplies bfloat16")
         return Precision("fp32", "this GPU multiplies no bfloat16")
-    here = instruction_set()
-    if here.name == "avx512_bf16":
-        return Precision("bf16", "the kernels multiply bfloat16 here")
-    return Precision("fp32", f"with {here.name} the kernels multiply no bfloat16")
-
-
-def instruction_set() -> InstructionSet:
-    """What the compiled kernels use: the best that this processor has, or less where the
-    environment variable STYLECLIP_RT_ISA says so (csrc/kernels/cpu/isa.cpp).
-
-    That reads the variable when the first kernel runs, once a process.
-    """
-    try:
-        from styleclip_rt import _native
-    except ImportError:
-        return InstructionSet("none", "the kernels were not compiled")
-    has = _native.cpu_features()
-    best = next(name for name, needs in INSTRUCTION_SETS.items() if all(map(has.get, needs)))
-    wanted = os.environ.get("STYLECLIP_RT_ISA")
-    names = list(INSTRUCTION_SETS)
-    if wanted is None:
-        return InstructionSet(best, "the best of this processor")
-    # The best set cannot be asked for by name: it is what is taken anyway.
-    if wanted in names[1:] and names.index(wanted) > names.index(best):
-        return InstructionSet(wanted, f"STYLECLIP_RT_ISA={wanted}")
-    return InstructionSet(best, f"STYLECLIP_RT_ISA={wanted} asks for none below it")
+    return cpu_precision()
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from styleclip_rt import __version__
 from styleclip_rt.checkpoints import mapper_file
+from styleclip_rt.compiled import OP_LIBRARY
 from styleclip_rt.export.table import build
 from styleclip_rt.export.torchscript import export_torchscript
 from styleclip_rt.ops import _library
@@ -53,7 +54,7 @@ def test_a_program_without_python_draws_the_same(draw: Path, tmp_path: Path) -> 
     save_file({"latent": latent}, tmp_path / "latent.safetensors", {"space": "w+"})
     names = ("synthesis.fused.ts", "latent.safetensors", "face.ppm")
     files = [tmp_path / name for name in names]
-    done = run(draw, _library.PATH, *files)
+    done = run(draw, OP_LIBRARY, *files)
     assert done.returncode == 0, done.stderr
     expected = np.asarray(to_pil(bundle.generator.synthesis(latent)[0] * 0.5 + 0.5), np.int16)
     found = np.asarray(Image.open(files[2]), np.int16)
@@ -64,7 +65,7 @@ def test_a_program_without_python_draws_the_same(draw: Path, tmp_path: Path) -> 
     mapper_file.save(tiny_prompt_mapper(bundle, ("red hair", "old")), look, mapper_file.Origin())
     network = build(bundle, "mapper_synthesis", str(look))
     export_torchscript(network, bundle.name, files[0], fused=True)
-    assert run(draw, _library.PATH, *files, 1.5, 1).returncode == 0
+    assert run(draw, OP_LIBRARY, *files, 1.5, 1).returncode == 0
     edited = network.module(latent, torch.full((1,), 1.5), torch.tensor([1]))
     expected = np.asarray(to_pil(edited[0] * 0.5 + 0.5), np.int16)
     assert np.abs(np.asarray(Image.open(files[2]), np.int16) - expected).max() <= 1
@@ -72,12 +73,12 @@ def test_a_program_without_python_draws_the_same(draw: Path, tmp_path: Path) -> 
 
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(files[1].read_bytes()[:-4])
-    done = run(draw, _library.PATH, files[0], broken, tmp_path / "none.ppm", 1, 0)
+    done = run(draw, OP_LIBRARY, files[0], broken, tmp_path / "none.ppm", 1, 0)
     assert done.returncode == 2
     assert "is cut short" in done.stderr
     assert not (tmp_path / "none.ppm").exists()
 
     foreign = of_version(files[0], "0.0.0", tmp_path / "foreign.ts")
-    done = run(draw, _library.PATH, foreign, files[1], tmp_path / "none.ppm", 1, 0)
+    done = run(draw, OP_LIBRARY, foreign, files[1], tmp_path / "none.ppm", 1, 0)
     assert done.returncode == 2
     assert f"made for version 0.0.0, but the op library is of version {__version__}" in done.stderr

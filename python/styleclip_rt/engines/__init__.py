@@ -32,7 +32,8 @@ class Engine(Protocol):
 
 class Kind(NamedTuple):
     """A kind of file, which ``styleclip export COMMAND`` makes, and what runs it: the class
-    `engine` of `module`, which needs `package`."""
+    `engine` of `module`, which needs `package`; some may not run even with it, as `why_missing` of
+    their module then says."""
 
     command: str
     suffix: str
@@ -40,13 +41,16 @@ class Kind(NamedTuple):
     engine: str
     package: str
     extra: str
+    may_refuse: bool = False
 
 
 KINDS = {
     "onnxruntime": Kind("onnx", ".onnx", "onnxruntime", "OnnxRuntimeEngine", "onnxruntime", "onnx"),
     "torchscript": Kind("torchscript", ".ts", "torchscript", "TorchScriptEngine", "torch", ""),
     "aotinductor": Kind("aotinductor", ".pt2", "aotinductor", "AotInductorEngine", "torch", ""),
-    "tensorrt": Kind("tensorrt", ".engine", "tensorrt", "TensorRTEngine", "tensorrt", "tensorrt"),
+    "tensorrt": Kind(
+        "tensorrt", ".engine", "tensorrt", "TensorRTEngine", "tensorrt", "tensorrt", True
+    ),
 }
 
 
@@ -125,6 +129,8 @@ def why_missing(name: str) -> str:
     kind = KINDS[name]
     if importlib.util.find_spec(kind.package) is None:
         return f"install it with pip install 'styleclip-rt[{kind.extra}]'"
+    if not kind.may_refuse:
+        return ""
     module: Any = importlib.import_module(f"{__name__}.{kind.module}")
     reason: str = module.why_missing()
     return reason

@@ -14,11 +14,6 @@ from styleclip_rt.errors import ExportError
 from styleclip_rt.ops import _library
 
 
-def why_missing() -> str:
-    """torch, which this package needs, is all that it takes."""
-    return ""
-
-
 class AotInductorEngine:
     """Runs an archive of AOTInductor.
 

@@ -21,11 +21,6 @@ PROVIDERS = {
 }
 
 
-def why_missing() -> str:
-    """ONNX Runtime has a CPU provider always."""
-    return ""
-
-
 class OnnxRuntimeEngine:
     """Runs an ONNX file.
 

@@ -2,19 +2,14 @@
 
 import contextlib
 import functools
-import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from styleclip_rt.compiled import OP_LIBRARY
 from styleclip_rt.errors import ExportError
-
-PATH = Path(__file__).parents[1] / (
-    "libstyleclip_ops.dylib" if sys.platform == "darwin" else "libstyleclip_ops.so"
-)
 
 
 @functools.cache
@@ -24,9 +19,9 @@ def load() -> bool:
     Returns whether they are there; where they are not, one warning says so.
     """
     try:
-        torch.ops.load_library(str(PATH))  # type: ignore[no-untyped-call]
+        torch.ops.load_library(str(OP_LIBRARY))  # type: ignore[no-untyped-call]
     except OSError as error:
-        reason = "were not built" if not PATH.exists() else f"do not fit this torch ({error})"
+        reason = "were not built" if not OP_LIBRARY.exists() else f"do not fit this torch ({error})"
         warnings.warn(
             f"styleclip_rt's compiled ops {reason}: it runs slower, on its reference ops; for the "
             "compiled ones install a C++20 compiler, then run "
