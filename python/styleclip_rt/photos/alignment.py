@@ -130,11 +130,18 @@ class Alignment:
         """
         rows, columns = self.window(size, part)
         x = np.arange(columns.start, columns.stop) + 0.5
-        y = np.arange(rows.start, rows.stop) + 0.5
-        points = self.to_square(np.stack(np.meshgrid(x, y), -1))
-        across, down = np.moveaxis(np.minimum(points, 1 - points), -1, 0)
-        inside = np.minimum(across, down)
+        y = np.arange(rows.start, rows.stop)[:, None] + 0.5
         # A pixel's width at least: the square's edge is not a staircase.
-        rise = np.clip(inside / max(feather, 1 / self.side), 0, 1)
-        covered: NDArray[np.float32] = (rise * rise * (3 - 2 * rise)).astype(np.float32)
+        edge = max(feather, 1 / self.side)
+        rise: NDArray[np.float32] | None = None
+        for at_x, at_y, start in invert(self.affine()):
+            # Half the square's side less the way from its middle is the way from its edge.
+            across, down = at_x * x / edge, (at_y * y + start - 0.5) / edge
+            way = across.astype(np.float32) + down.astype(np.float32)
+            np.abs(way, out=way)
+            np.subtract(np.float32(0.5 / edge), way, out=way)
+            rise = way if rise is None else np.minimum(rise, way, out=rise)
+        assert rise is not None
+        np.clip(rise, 0, 1, out=rise)
+        covered: NDArray[np.float32] = rise * rise * (3 - 2 * rise)
         return covered

@@ -9,8 +9,8 @@ import numpy as np
 
 from styleclip_rt.photos.alignment import Alignment
 from styleclip_rt.photos.compositing import FAINTEST, FEATHER, part_of
-from styleclip_rt.photos.engine import PhotoEngine
-from styleclip_rt.photos.oklab import from_oklab, to_oklab
+from styleclip_rt.photos.engine import PhotoEngine, chosen
+from styleclip_rt.photos.oklab import to_oklab
 from styleclip_rt.photos.picture import Pixels
 from styleclip_rt.photos.regions import Plane, blurred
 from styleclip_rt.photos.resampling import Planes, resized
@@ -70,14 +70,25 @@ def continued(
     size = (pixels.shape[0], pixels.shape[1])
     part = part_of(region, 0)
     window = wide.window(size, part)
-    photograph, before = (_planes(picture[window]) for picture in (pixels, edited))
-    lab = to_oklab(photograph)
-    lab = lab + _mapped(fit, lab) + wide.inverse(left, size, part, engine)
-    kept, weight = _shares(alignment, region, there, size, engine)
-    shown = photograph + kept * (before - photograph) + weight * (from_oklab(lab) - photograph)
-    values = (shown * 255 + 0.5).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+    shares = _shares(alignment, region, drawn, size, engine)
+    # Most of a large picture gets nothing: only the pixels that do are worked on, as one column.
+    places = np.flatnonzero(shares[1])
+    if len(places) == 0:
+        return edited
+    kept, weight = (share.ravel().take(places)[:, None] for share in shares)
+    photograph, before = (
+        _planes(picture[window].reshape(-1, 1, 3).take(places, 0)) for picture in (pixels, edited)
+    )
+    more = wide.inverse(left, size, part, engine).reshape(3, -1).take(places, 1)[..., None]
+    engine = chosen(engine)
+    lab = engine.run("oklab", image=photograph)["colours"]
+    lab = lab + _mapped(fit, lab) + more
+    inputs = {"photograph": photograph, "edited": lab, "weight": weight}
+    shown = engine.run("recolour", **inputs)["shown"] + kept * (before - photograph)
     result = edited.copy()
-    np.copyto(result[window], values, where=(weight > 0)[..., None])
+    changed = result[window].reshape(-1, 3)
+    changed[places] = (shown[..., 0] * 255 + 0.5).clip(0, 255).astype(np.uint8).T
+    result[window] = changed.reshape(result[window].shape)
     return result
 
 
@@ -91,14 +102,14 @@ def weight_beyond(
     """How much of what `continued` adds each pixel of a picture [H, W] = `size` gets, in [0, 1]."""
     whole: Plane = np.zeros(size, np.float32)
     window = wider(alignment).window(size, part_of(region, 0))
-    whole[window] = _shares(alignment, region, _around(drawn), size, engine)[1]
+    whole[window] = _shares(alignment, region, drawn, size, engine)[1]
     return whole
 
 
 def _shares(
     alignment: Alignment,
     region: Plane,
-    drawn: Plane,
+    drawn: Plane | None,
     size: tuple[int, int],
     engine: PhotoEngine | None,
 ) -> tuple[Plane, Plane]:
@@ -106,7 +117,9 @@ def _shares(
     the region."""
     wide, part = wider(alignment), part_of(region, 0)
     (there,) = wide.inverse(region[None], size, part, engine).clip(0, 1)
-    (seen,) = wide.inverse(drawn[None], size, part, engine).clip(0, 1)
+    seen: Plane | float = 1.0
+    if drawn is not None:
+        (seen,) = wide.inverse(_around(drawn)[None], size, part, engine).clip(0, 1)
     whole = np.zeros(size, np.float32)
     whole[alignment.window(size)] = alignment.coverage(size, FEATHER)
     kept = 1 - there * (1 - seen)
@@ -149,5 +162,5 @@ def _mapped(fit: Plane, colours: Planes) -> Planes:
 
 
 def _planes(pixels: Pixels) -> Planes:
-    planes: Planes = np.divide(pixels.transpose(2, 0, 1), 255, dtype=np.float32)
-    return planes
+    planes: Planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return np.divide(planes, 255, dtype=np.float32)

@@ -85,20 +85,22 @@ def _reduced(
     source: Pixels | Planes, rows: NDArray[np.int64], columns: NDArray[np.int64], factor: int
 ) -> Planes:
     """Some rows and columns, averaged in squares of `factor` pixels: [C, h, w]."""
-    if source.dtype != np.uint8:
-        region = source[:, rows[:, None], columns]
+    in_bytes = source.dtype == np.uint8
+    axis = 0 if in_bytes else 1
+    if _is_range(rows) and _is_range(columns):
+        both = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+        region = source[(slice(None),) * axis + both]
+    else:
+        region = source.take(rows, axis).take(columns, axis + 1)
+    if not in_bytes:
         if factor == 1:
-            return np.asarray(region, np.float32)
+            return np.ascontiguousarray(region, np.float32)
         height, width = len(rows) // factor, len(columns) // factor
         mean: Planes = region.reshape(-1, height, factor, width, factor).mean((2, 4))
         return mean
-    if _is_range(rows) and _is_range(columns):
-        pixels = source[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    else:
-        pixels = source[rows[:, None], columns]
     if factor > 1:
-        pixels = np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).reduce(factor))
-    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        region = np.asarray(Image.fromarray(np.ascontiguousarray(region)).reduce(factor))
+    planes = np.ascontiguousarray(region.transpose(2, 0, 1))
     scaled: Planes = np.divide(planes, 255, dtype=np.float32)
     return scaled
 
