@@ -5,6 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -294,13 +295,22 @@ def _write_pair(
     work: Path,
 ) -> None:
     texts = {"styleclip_rt": json.dumps(known)}
-    if face.scene is None:
-        save_png(face.original, work / "original.png", texts)
-        save_png(face.image, work / "edited.png", texts)
-    else:
-        face.scene.write(face.image, work / "edited", f"edited: {title}")
-    tile = min(LARGEST_TILE, max(face.original.size))
-    save_png(comparison(face.original, face.image, title, tile), work / "comparison.png", texts)
+    # Compressing takes longest, and lets other threads run.
+    with ThreadPoolExecutor() as beside:
+        written: list[Future[object]]
+        if face.scene is None:
+            written = [
+                beside.submit(save_png, face.original, work / "original.png", texts),
+                beside.submit(save_png, face.image, work / "edited.png", texts),
+            ]
+        else:
+            written = [
+                beside.submit(face.scene.write, face.image, work / "edited", f"edited: {title}")
+            ]
+        tile = min(LARGEST_TILE, max(face.original.size))
+        save_png(comparison(face.original, face.image, title, tile), work / "comparison.png", texts)
+        for each in written:
+            each.result()
     (work / "edit.json").write_text(
         json.dumps(known, indent=2, allow_nan=False) + "\n", encoding="utf-8"
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.devices import choose_device, keep_freed_memory
+from styleclip_rt.editing import kept
 from styleclip_rt.editing.spaces import NearestLatents, Whitening
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
@@ -68,7 +69,7 @@ class TorchNetworks:
     @cached_property
     def whitening(self) -> Whitening:
         """Of the generator's latents."""
-        return Whitening(self.generator)
+        return kept.whitening(self.bundle, self.generator, self.fingerprint)
 
     @cached_property
     def nearest_latents(self) -> NearestLatents:

@@ -23,6 +23,11 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("styleclip-rt")
 
 
+def bundles_folder() -> Path:
+    """Where bundles lie, each in a folder of its name."""
+    return cache_folder() / "bundles"
+
+
 def exports_folder(bundle: Named | str, chosen: str | Path | None = None) -> Path:
     """Where exported files of a bundle (itself, its name or folder) lie: `chosen`, or the bundle's
     folder in the cache.

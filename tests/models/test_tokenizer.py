@@ -86,8 +86,8 @@ def naive(word: str) -> list[int]:
     vocabulary, ranks = tokenizer._vocabulary()
     parts = [tokenizer._byte_symbols()[byte] for byte in word.encode()]
     parts[-1] += "</w>"
-    while known := [pair for pair in pairwise(parts) if pair in ranks]:
-        best, merged = min(known, key=ranks.__getitem__), []
+    while known := [pair for pair in pairwise(parts) if " ".join(pair) in ranks]:
+        best, merged = min(known, key=lambda pair: ranks[" ".join(pair)]), []
         while parts:
             size = 2 if tuple(parts[:2]) == best else 1
             merged.append("".join(parts[:size]))

@@ -36,7 +36,7 @@ from styleclip_rt.checkpoints import (
 )
 from styleclip_rt.errors import BundleError, StyleClipError
 from styleclip_rt.files import locked, replacing, replacing_folder, sha256_of, sweep
-from styleclip_rt.folders import cache_folder, is_name
+from styleclip_rt.folders import bundles_folder, cache_folder, is_name
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
 from styleclip_rt.models.facenet import InceptionResnetV1
@@ -74,7 +74,7 @@ class Listing:
 
 def list_bundles() -> list[Listing]:
     """The bundles that can be pulled, then those that the user made."""
-    listings, folder = [], _bundles_folder()
+    listings, folder = [], bundles_folder()
     sweep(folder)
     for name in SOURCES:
         available = (folder / name / "manifest.json").is_file()
@@ -97,11 +97,11 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
     if isinstance(bundle, Bundle):
         return bundle
     name = os.fspath(bundle)
-    sweep(_bundles_folder())
+    sweep(bundles_folder())
     if name in SOURCES:
         folder = pull(name)
-    elif is_name(name) and (_bundles_folder() / name).is_dir():
-        folder = _bundles_folder() / name
+    elif is_name(name) and (bundles_folder() / name).is_dir():
+        folder = bundles_folder() / name
     elif Path(name).is_dir():
         folder = Path(name)
     else:
@@ -111,7 +111,7 @@ def load_bundle(bundle: Bundle | str | os.PathLike[str] = DEFAULT) -> Bundle:
             f"'styleclip bundle create NAME --generator FILE'."
         )
     check = name not in SOURCES  # pulling has just checked the others
-    if folder.parent != _bundles_folder():
+    if folder.parent != bundles_folder():
         return _load(folder, check)
     # So that all of it is of one making, also where another process is putting a new one in place.
     with locked(folder.parent, shared=True):
@@ -173,7 +173,7 @@ def pull(
     """
     if name not in SOURCES:
         raise BundleError(f"No bundle {name!r} can be pulled; choose one of {', '.join(SOURCES)}.")
-    recipe, folder = _recipe(name), _bundles_folder() / name
+    recipe, folder = _recipe(name), bundles_folder() / name
     downloads = cache_folder() / "downloads" / name
     sweep(folder.parent)
     if not given and _up_to_date(folder, recipe):
@@ -217,7 +217,7 @@ def create(
         raise BundleError(
             "An identity network knows faces only; leave it out for a generator of something else."
         )
-    folder = _bundles_folder() / name
+    folder = bundles_folder() / name
     taken = BundleError(f"There is a bundle {name!r} in {folder}; delete it or take another name.")
     _make_folder(folder.parent)
     sweep(folder.parent)
@@ -270,10 +270,6 @@ def _known_tokens(folder: Path, manifest: Manifest) -> frozenset[int] | None:
 def _recipe(name: str) -> Manifest:
     """The manifest of a bundle of this package, without the files that pulling brings."""
     return read_manifest_file(_RECIPES / f"{name}.json")
-
-
-def _bundles_folder() -> Path:
-    return cache_folder() / "bundles"
 
 
 def _path(folder: Path, entry: BundleFile) -> Path:

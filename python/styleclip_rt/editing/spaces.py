@@ -56,6 +56,13 @@ class Whitening:
         self.axes = (vectors * deviation).T.float().flip(0)
         self.inverse = (vectors / deviation).float().flip(1)
 
+    @classmethod
+    def of(cls, axes: Tensor, inverse: Tensor) -> "Whitening":
+        """One that was measured before."""
+        whitening = cls.__new__(cls)
+        whitening.axes, whitening.inverse = axes, inverse
+        return whitening
+
 
 class NearestLatents:
     """Finds the w+ whose styles are near given ones, for what moves latents in w+.

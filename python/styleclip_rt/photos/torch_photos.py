@@ -29,7 +29,8 @@ class Resample(nn.Module):
         """
         height, width = source.shape[1:]
         times: Any = finer.item()
-        torch._check(times >= 1)  # type: ignore[no-untyped-call]
+        if not isinstance(times, int):  # torch's check loads SymPy, for half a second
+            torch._check(times >= 1)  # type: ignore[no-untyped-call]
         region = source[None]
         if not _is_one(times):
             # Keys' own cubics, which keep straight lines straight; grid_sample's do not.
