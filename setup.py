@@ -94,6 +94,11 @@ class CMakeBuild(build_ext):
         if ninja:
             definitions += ["-GNinja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
         self._configure(definitions)
+        # Together: each alone would leave cores idle.
+        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
+        targets = [TARGETS[ext.name] for ext in self.extensions]
+        build = [self._program("cmake"), "--build", self.build_temp, "--parallel", jobs]
+        subprocess.run([*build, "--target", *targets], check=True)
         super().build_extensions()
 
     def _configure(self, definitions: list[str]) -> None:
@@ -116,9 +121,6 @@ class CMakeBuild(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         target = TARGETS[ext.name]
-        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
-        build = [self._program("cmake"), "--build", self.build_temp]
-        subprocess.run([*build, "--target", target, "--parallel", jobs], check=True)
         (source,) = [
             path
             for path in Path(self.build_temp, "out").iterdir()

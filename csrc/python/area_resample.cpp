@@ -8,7 +8,7 @@
 #include "python/ops.h"
 #include "python/parallel.h"
 
-namespace styleclip::python {
+namespace styleclip::python::area_resample_op {
 namespace {
 
 using Size = std::array<std::int64_t, 2>;
@@ -60,4 +60,4 @@ void add(py::module_& module) {
 const RegisterOp registered(add);
 
 }  // namespace
-}  // namespace styleclip::python
+}  // namespace styleclip::python::area_resample_op

@@ -9,7 +9,7 @@
 #include "python/ops.h"
 #include "python/parallel.h"
 
-namespace styleclip::python {
+namespace styleclip::python::bias_act_op {
 namespace {
 
 // A new array of the shape and memory order of `x`.
@@ -64,4 +64,4 @@ void add(py::module_& module) {
 const RegisterOp registered(add);
 
 }  // namespace
-}  // namespace styleclip::python
+}  // namespace styleclip::python::bias_act_op

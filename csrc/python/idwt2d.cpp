@@ -6,7 +6,7 @@
 #include "python/ops.h"
 #include "python/parallel.h"
 
-namespace styleclip::python {
+namespace styleclip::python::idwt2d_op {
 namespace {
 
 py::object idwt2d_of(const py::object& x_in) {
@@ -39,4 +39,4 @@ void add(py::module_& module) {
 const RegisterOp registered(add);
 
 }  // namespace
-}  // namespace styleclip::python
+}  // namespace styleclip::python::idwt2d_op

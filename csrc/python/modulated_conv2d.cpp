@@ -11,7 +11,7 @@
 #include "python/packed_weight.h"
 #include "python/parallel.h"
 
-namespace styleclip::python {
+namespace styleclip::python::modulated_conv2d_op {
 namespace {
 
 py::object modulated_conv2d_of(const py::object& x_in, PackedWeight& weight,
@@ -92,4 +92,4 @@ void add(py::module_& module) {
 const RegisterOp registered(add);
 
 }  // namespace
-}  // namespace styleclip::python
+}  // namespace styleclip::python::modulated_conv2d_op

@@ -24,6 +24,7 @@ PackedWeight::PackedWeight(const py::object& object) {
   }
 }
 
+namespace packed_weight_op {
 namespace {
 
 void add(py::module_& module) {
@@ -38,4 +39,5 @@ void add(py::module_& module) {
 const RegisterOp registered(add);
 
 }  // namespace
+}  // namespace packed_weight_op
 }  // namespace styleclip::python

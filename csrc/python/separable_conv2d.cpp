@@ -7,7 +7,7 @@
 #include "python/packed_weight.h"
 #include "python/parallel.h"
 
-namespace styleclip::python {
+namespace styleclip::python::separable_conv2d_op {
 namespace {
 
 py::object separable_conv2d_of(const py::object& x_in, const py::object& style_in,
@@ -72,4 +72,4 @@ void add(py::module_& module) {
 const RegisterOp registered(add);
 
 }  // namespace
-}  // namespace styleclip::python
+}  // namespace styleclip::python::separable_conv2d_op

@@ -11,7 +11,7 @@
 #include "python/ops.h"
 #include "python/parallel.h"
 
-namespace styleclip::python {
+namespace styleclip::python::upfirdn2d_op {
 namespace {
 
 using Padding = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
@@ -66,4 +66,4 @@ void add(py::module_& module) {
 const RegisterOp registered(add);
 
 }  // namespace
-}  // namespace styleclip::python
+}  // namespace styleclip::python::upfirdn2d_op

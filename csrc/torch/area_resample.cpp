@@ -10,6 +10,7 @@
 #include "torch/op.h"
 #include "torch/parallel.h"
 
+namespace area_resample_op {
 namespace {
 
 using at::Tensor;
@@ -191,3 +192,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
   library.impl("area_resample", area_resample_autograd);
   library.impl("area_resample_transpose", area_resample_transpose_autograd);
 }
+
+}  // namespace area_resample_op

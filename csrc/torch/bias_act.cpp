@@ -13,6 +13,7 @@
 #include "torch/op.h"
 #include "torch/parallel.h"
 
+namespace bias_act_op {
 namespace {
 
 using at::Tensor;
@@ -180,3 +181,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
   library.impl("bias_act", bias_act_autograd);
   library.impl("bias_act_backward", bias_act_backward_autograd);
 }
+
+}  // namespace bias_act_op

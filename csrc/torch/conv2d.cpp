@@ -21,6 +21,7 @@
 #include "torch/packed_weight.h"
 #include "torch/parallel.h"
 
+namespace conv2d_op {
 namespace {
 
 using at::Tensor;
@@ -252,3 +253,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
   library.impl("conv2d", styleclip::autocast_cuda<"conv2d", decltype(conv2d_meta)>);
 }
+
+}  // namespace conv2d_op

@@ -11,6 +11,7 @@
 #include "torch/op.h"
 #include "torch/parallel.h"
 
+namespace idwt2d_op {
 namespace {
 
 using at::Tensor;
@@ -96,3 +97,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
   library.impl("idwt2d", idwt2d_autograd);
   library.impl("dwt2d", dwt2d_autograd);
 }
+
+}  // namespace idwt2d_op

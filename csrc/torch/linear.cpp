@@ -13,6 +13,7 @@
 #include "torch/packed_weight.h"
 #include "torch/parallel.h"
 
+namespace linear_op {
 namespace {
 
 using at::Tensor;
@@ -137,3 +138,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
 TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
   library.impl("linear", styleclip::autocast_cuda<"linear", decltype(linear_meta)>);
 }
+
+}  // namespace linear_op

@@ -22,6 +22,7 @@
 #include "torch/packed_weight.h"
 #include "torch/parallel.h"
 
+namespace modulated_conv2d_op {
 namespace {
 
 using at::Tensor;
@@ -413,3 +414,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
   library.impl("modulated_conv2d",
                styleclip::autocast_cuda<"modulated_conv2d", decltype(modulated_conv2d_meta)>);
 }
+
+}  // namespace modulated_conv2d_op

@@ -21,6 +21,7 @@
 #include "torch/packed_weight.h"
 #include "torch/parallel.h"
 
+namespace separable_conv2d_op {
 namespace {
 
 using at::Tensor;
@@ -335,3 +336,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCUDA, library) {
   library.impl("separable_conv2d",
                styleclip::autocast_cuda<"separable_conv2d", decltype(separable_conv2d_meta)>);
 }
+
+}  // namespace separable_conv2d_op

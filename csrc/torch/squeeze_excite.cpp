@@ -23,6 +23,7 @@
 #include "torch/op.h"
 #include "torch/parallel.h"
 
+namespace squeeze_excite_op {
 namespace {
 
 using at::Tensor;
@@ -279,3 +280,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, AutocastCPU, library) {
   library.impl("squeeze_excite",
                styleclip::autocast_cpu<"squeeze_excite", decltype(squeeze_excite_meta), 2>);
 }
+
+}  // namespace squeeze_excite_op

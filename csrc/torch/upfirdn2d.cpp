@@ -13,6 +13,7 @@
 #include "torch/op.h"
 #include "torch/parallel.h"
 
+namespace upfirdn2d_op {
 namespace {
 
 using at::Tensor;
@@ -139,3 +140,5 @@ TORCH_LIBRARY_IMPL(styleclip_rt, Meta, library) { library.impl("upfirdn2d", upfi
 TORCH_LIBRARY_IMPL(styleclip_rt, Autograd, library) {
   library.impl("upfirdn2d", upfirdn2d_autograd);
 }
+
+}  // namespace upfirdn2d_op
