@@ -13,6 +13,9 @@ INTERPRETED := README.md $(shell find python runtime export -type f -not -name '
 EDITABLE := $(if $(wildcard $(VENV)/.editable),--editable)
 SOURCES := $(COMPILED) $(if $(EDITABLE),,$(INTERPRETED))
 
+# What `make build` left, or was put into dist/, where it is newer than all that it is made of.
+WHEEL := $(if $(EDITABLE),,$(filter dist/%.whl,$(firstword $(shell ls -t $(SOURCES) $(wildcard dist/styleclip_rt-*.whl)))))
+
 ROOMS := $(filter-out styleclip_rt.cli,$(patsubst python/styleclip_rt/%/__init__.py,styleclip_rt.%,$(wildcard python/styleclip_rt/*/__init__.py)))
 
 .PHONY: demo test develop lint docs benchmark build cuda-check clean
@@ -64,9 +67,12 @@ $(VENV)/.tools:
 	$(PIP) install --quiet setuptools wheel pybind11 cmake ninja
 	touch $@
 
+# A wheel serves if pip takes it here and its compiled ops are for the torch that is here.
 $(VENV)/.package: $(SOURCES) | $(VENV)/.tools
 	rm -rf build/lib* build/bdist*
-	$(INSTALL) $(EDITABLE) .
+	{ test -n "$(WHEEL)" && $(PIP) install --quiet $(WHEEL) && \
+	$(PIP) install --quiet --force-reinstall --no-deps $(WHEEL) && \
+	$(VENV)/bin/styleclip info | grep -q "^compiled ops: yes"; } || $(INSTALL) $(EDITABLE) .
 	touch $@
 
 $(VENV)/.extras: pyproject.toml | $(VENV)/.tools
