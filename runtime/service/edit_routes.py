@@ -95,7 +95,7 @@ async def edit(
     key = Key(owner, idempotency_key, wish.model_dump_json())
     job = service.jobs.same(key)
     if job is None:
-        if wish.photo is not None and wish.prompt is None:
+        if wish.photo is not None and edit.prompt is None:
             await inverted(service, wish.photo, owner, request, patience)
         job = begun(service, edit, key, None if later else patience)
     return await answered(service, request, job, edit, wait, later)

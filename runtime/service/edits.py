@@ -126,14 +126,14 @@ class Edits:
             raise StyleClipError("this service draws no drafts: ask for the full size.")
         if wanted.photo is not None:
             self.check_photographs()
-        if wanted.prompt is not None and not self.prompts:
-            raise StyleClipError("free text needs engine torch: use mappers.")
-        moves = self._vocabulary.moves(wanted.moves, wanted.any_prompt)
-        settings = {}
-        if wanted.prompt is not None:
-            settings = self._settings(wanted.prompt, wanted.optimiser)
-        start = self._start(wanted)
-        any_prompt, prompt = wanted.any_prompt, wanted.prompt
+        moves, prompt = self._vocabulary.moves(wanted.moves, wanted.any_prompt), wanted.prompt
+        if prompt is not None and wanted.optimiser is None:
+            moves = self._vocabulary.read(prompt)
+            prompt = None if moves else prompt
+        if prompt is not None and not self.prompts:
+            raise StyleClipError("free text that no look makes needs engine torch.")
+        settings = self._settings(prompt, wanted.optimiser) if prompt is not None else {}
+        start, any_prompt = self._start(wanted), wanted.any_prompt
         return Edit(wanted.size, start, moves, any_prompt, prompt, settings, media, kept, upload)
 
     def job(self, edit: Edit, owner: str, deadline: float | None) -> Job:

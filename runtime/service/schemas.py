@@ -56,7 +56,10 @@ class _Wish(_Strict):
     """What is to become of a face."""
 
     moves: list[MoveRequest] = Field(default_factory=list, max_length=32)
-    prompt: Prompt | None = Field(None, description="Any text; seconds of optimiser steps.")
+    prompt: Prompt | None = Field(
+        None,
+        description="Any text: looks that it names, in no time; else seconds of optimiser steps.",
+    )
     optimiser: Optimiser | None = None
     any_prompt: bool = Field(
         False, description="Let mappers mix what they know for prompts they were not trained for."

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.looks import find
 from styleclip_rt.looks import looks as table
-from styleclip_rt.runtime.looks import moves_of
+from styleclip_rt.reading import read
+from styleclip_rt.runtime.looks import moves_of, moves_read
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 from styleclip_rt.runtime.painting import PAINT
 from styleclip_rt.runtime.service.schemas import Look, MoveRequest
@@ -66,6 +67,14 @@ class Vocabulary:
         if moves:
             self._runtime.check(moves, any_prompt)
         return moves
+
+    def read(self, prompt: str) -> list[Move]:
+        """The moves that make all of what a sentence says; none where they do not."""
+        reading = read(prompt)
+        own = {name: look.mapper for name, look in self.looks.items()}
+        if reading.rest or any(own.get(look.name) != look.mapper for look, _ in reading.looks):
+            return []
+        return moves_read(reading)
 
     def _move(self, wanted: MoveRequest) -> Move:
         if wanted.mapper is not None:

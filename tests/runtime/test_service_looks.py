@@ -65,6 +65,16 @@ def test_less_of_a_look_is_its_other_name(client: Any) -> None:
     assert drawn(client, look="a hat") == drawn(client, mapper="mine", prompt="a hat")
 
 
+def test_a_sentence_that_looks_make_needs_no_optimiser(client: Any) -> None:
+    waited = {"Prefer": "wait=60"}
+    said = {"seed": 3, "prompt": "a slight smile with thinner lips, please"}
+    moves = [{"look": "smiling", "strength": 0.5}, {"look": "thin lips"}]
+    asked = {"seed": 3, "moves": moves}
+    one, other = (client.post("/v1/edits", json=x, headers=waited) for x in (said, asked))
+    assert one.status_code == other.status_code == 200
+    assert one.content == other.content
+
+
 @pytest.mark.parametrize(
     ("move", "sentence"),
     [
