@@ -42,3 +42,6 @@ class ExportedInversion:
         """See `styleclip_rt.runtime.inversion.Inversion`."""
         w_plus: Array = self._networks.run("invert_latent", offset=offset)["w_plus"][0]
         return np.array(w_plus)
+
+    def refinement(self, latent: Array) -> None:
+        """None: the exported graphs draw a latent alone."""

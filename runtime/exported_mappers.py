@@ -98,7 +98,7 @@ class ExportedMappers:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
         return latent[face : face + 1]
 
-    def draw(self, latent: Array) -> Array:
+    def draw(self, latent: Array, residue: Array | None = None) -> Array:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
         return self.networks.draw(latent)
 

@@ -182,7 +182,11 @@ class ExportedNetworks:
         self.load("relevance")
         return self.run("relevance", text=text)["where"][:, 0]
 
-    def draw(self, latent: Array) -> Array:
+    @property
+    def residue_shape(self) -> None:
+        """None: the exported graphs draw a latent alone."""
+
+    def draw(self, latent: Array, *, residue: Array | None = None) -> Array:
         """w+ -> images [N, 3, H, W] in [0, 1]; one at a time, to bound memory."""
         images = [
             self.run(self._drawing, w_plus=latent[i : i + 1])["image"] for i in range(len(latent))

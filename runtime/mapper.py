@@ -24,7 +24,7 @@ from styleclip_rt.runtime.networks import Networks
 from styleclip_rt.runtime.painting import PAINT, on_face
 from styleclip_rt.runtime.prompts import check_prompt
 from styleclip_rt.runtime.results import EditedFace, EditedGroup
-from styleclip_rt.runtime.starts import Start, as_float32, check_together, from_seeds
+from styleclip_rt.runtime.starts import Start, as_float32, check_together, from_seeds, residues
 
 if TYPE_CHECKING:
     from styleclip_rt.bundle import Bundle
@@ -147,9 +147,10 @@ class MapperRuntime:
         twin._unedited = lru_cache(FACES_KEPT)(twin._drawn)
         return twin
 
-    def draw(self, latent: Any) -> Any:
-        """w+ or styles -> images [N, 3, H, W] in [0, 1]."""
-        return self.engine.draw(latent)
+    def draw(self, latent: Any, residue: NDArray[np.float32] | None = None) -> Any:
+        """w+ or styles -> images [N, 3, H, W] in [0, 1]; `starts.residues` of the faces, if they
+        have any."""
+        return self.engine.draw(latent, residue)
 
     def start(self, seeds: Sequence[int], truncation_psi: float = TRUNCATION_PSI) -> Any:
         """w+ [len(seeds), n_latent, latent_dim] of generated faces."""
@@ -291,8 +292,11 @@ class MapperRuntime:
         given = given if isinstance(given, np.ndarray) else given.cpu().numpy()
         faces = []
         for i, latent in enumerate(given):
-            before = self._unedited(latent.tobytes())
-            drawn = before if only_paints else to_pil(self.draw(self.engine.one(edited, i))[0])
+            residue = None if starts is None else residues(starts[i : i + 1])
+            before = self._unedited(latent.tobytes(), b"" if residue is None else residue.tobytes())
+            drawn = before
+            if not only_paints:
+                drawn = to_pil(self.draw(self.engine.one(edited, i), residue)[0])
             faces.append(EditedFace(drawn.copy(), before.copy(), saved[i]))
         if starts is None or all(start.scene is None for start in starts):
             return [face._replace(image=self.paint(face.image, moves)) for face in faces]
@@ -303,11 +307,16 @@ class MapperRuntime:
             for face, start in zip(scenes, starts, strict=True)
         ]
 
-    def _drawn(self, latent: bytes) -> Image.Image:
+    def _drawn(self, latent: bytes, residue: bytes) -> Image.Image:
         values = np.frombuffer(latent, np.float32)[None].copy()
         if values.size == math.prod(self.latent_shape):
             values = values.reshape(1, *self.latent_shape)
-        return to_pil(self.draw(self.engine.given(values))[0])
+        added = None
+        if residue:
+            assert self.networks.residue_shape is not None
+            shape = self.networks.residue_shape
+            added = np.frombuffer(residue, np.float32).reshape(1, *shape).copy()
+        return to_pil(self.draw(self.engine.given(values), added)[0])
 
     def _checked(self, move: Move, any_prompt: bool) -> CheckedMove:
         painted = move.mapper == PAINT

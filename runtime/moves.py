@@ -97,8 +97,9 @@ class MapperEngine(Protocol):
     def one(self, latent: Any, face: int) -> Any:
         """What `latents` gives -> the same of one face."""
 
-    def draw(self, latent: Any) -> Any:
-        """What `latents` gives -> images [N, 3, H, W] in [0, 1]."""
+    def draw(self, latent: Any, residue: NDArray[np.float32] | None = None) -> Any:
+        """What `latents` gives -> images [N, 3, H, W] in [0, 1]; a residue as in
+        `Networks.draw`."""
 
     def draw_together(self, latents: Sequence[Any]) -> list[Any]:
         """What `latents` gives, of one face each -> an image [3, H, W] in [0, 1] of each, drawn at

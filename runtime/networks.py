@@ -34,5 +34,10 @@ class Networks(Latents, Protocol):
     @property
     def takes_photographs(self) -> bool: ...
 
-    def draw(self, latent: Any) -> "Values":
-        """w+ [N, n_latent, latent_dim] -> images [N, 3, H, W] in [0, 1] at full size."""
+    @property
+    def residue_shape(self) -> tuple[int, ...] | None:
+        """(C, R, R) of a start's residue; None where the engine draws without."""
+
+    def draw(self, latent: Any, *, residue: NDArray[np.float32] | None = None) -> "Values":
+        """w+ [N, n_latent, latent_dim] -> images [N, 3, H, W] in [0, 1] at full size; a residue
+        [N, C, R, R] as in `Start`, for engines that have a `residue_shape`."""

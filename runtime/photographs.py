@@ -59,13 +59,14 @@ _STILL = 0.008
 _COARSE = 256
 """Pixels at which is seen where a drawing has hair."""
 _RECORD, _LATENT, _POINTS = INVERTED, "latent.safetensors", "points.npy"
+_RESIDUE = "residue.npy"
 
 OnStep = Callable[[int, int, Step], None]
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """One face in a picture, and the latent that draws it nearest.
+    """One face in a picture, and the latent and residue that draw it nearest.
 
     Attributes:
         path: of the picture's file.
@@ -77,6 +78,7 @@ class Photograph:
         others: boxes of the picture's other faces, which an edit of this one leaves alone.
         drawn: the picture is a drawing, all of it the square, and not a file.
         engine: that computes on its pixels; PyTorch's, if none is given.
+        residue: float32 [C, R, R], as a `Start` has it.
     """
 
     path: Path
@@ -88,6 +90,7 @@ class Photograph:
     others: tuple[Box, ...] = ()
     drawn: bool = False
     engine: PhotoEngine | None = field(default=None, repr=False, compare=False)
+    residue: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @cached_property
     def alignment(self) -> Alignment:
@@ -138,7 +141,7 @@ class Photograph:
     @property
     def start(self) -> Start:
         """Where edits of it start."""
-        return Start(self.latent, source=str(self.path), scene=self)
+        return Start(self.latent, source=str(self.path), scene=self, residue=self.residue)
 
     def mesh_in(self, pixels: Pixels) -> Points:
         """The face's mesh [478, 3] in an edit of the picture [H, W, 3]."""
@@ -327,6 +330,7 @@ class Photograph:
             "resolution": self.resolution,
             "score": self.face.score,
             "others": self.others,
+            "residue": self.residue is not None,
         }
         image = drawn if isinstance(drawn, np.ndarray) else drawn.cpu().numpy()
         difference = np.abs(image - self.aligned).clip(0, 1)
@@ -336,6 +340,8 @@ class Photograph:
             with appearing_in(folder, _RECORD) as work:
                 shutil.copyfile(self.path, work / str(known["photograph"]))
                 np.save(work / _POINTS, self.face.points)
+                if self.residue is not None:
+                    np.save(work / _RESIDUE, self.residue.astype(np.float16))
                 save_latents(work / _LATENT, self.latent[None], "w+", self.generator)
                 save_png(draw_found(self.picture, [self.face]), work / "found.png", {})
                 save_png(contact_sheet([tiles], titles, tile=512), work / "comparison.png", {})
@@ -420,7 +426,7 @@ def open_photograph(
     photographs = []
     for face in choose_faces(found, which):
         aligned = Alignment.of(face).crop(picture, networks.resolution, networks.photos)
-        latent = invert(_inversion(networks, aligned, precision), quality, on_step)
+        latent, residue = invert(_inversion(networks, aligned, precision), quality, on_step)
         others = tuple(other.box for other in found if other is not face)
         photographs.append(
             Photograph(
@@ -432,6 +438,7 @@ def open_photograph(
                 networks.resolution,
                 others,
                 engine=networks.photos,
+                residue=residue,
             )
         )
     return photographs
@@ -477,6 +484,10 @@ def _read(networks: Networks, folder: Path) -> Photograph:
         boxes = np.array(known.get("others", []), np.float64).reshape(-1, 4)
         others = tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in boxes)
         whole = whole and bool(np.isfinite(boxes).all() and (boxes[:, 2] > boxes[:, 0]).all())
+        residue = None
+        if known.get("residue", False):
+            residue = np.asarray(np.load(folder / _RESIDUE, allow_pickle=False), np.float32)
+            whole = whole and residue.ndim == 3 and bool(np.isfinite(residue).all())
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         whole = False
     if not whole:
@@ -488,7 +499,10 @@ def _read(networks: Networks, folder: Path) -> Photograph:
     # Exported networks do not know their generator's fingerprint, nor do photographs that they
     # inverted.
     both = {found.generator, networks.fingerprint} - {""}
-    if len(both) > 1 or found.latents.shape[1:] != networks.latent_shape:
+    if networks.residue_shape is None:
+        residue = None
+    fits = residue is None or residue.shape == networks.residue_shape
+    if len(both) > 1 or found.latents.shape[1:] != networks.latent_shape or not fits:
         raise StyleClipError(
             f"the photograph in {folder} was inverted for another generator: invert it again with "
             "this bundle."
@@ -503,6 +517,7 @@ def _read(networks: Networks, folder: Path) -> Photograph:
         networks.resolution,
         others,
         engine=networks.photos,
+        residue=residue,
     )
 
 

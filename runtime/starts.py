@@ -70,6 +70,8 @@ class Start:
     Attributes:
         latent: w+ [n_latent, latent_dim]; or all styles joined [channels], where it was saved in
             StyleSpace.
+        residue: [C, R, R], added to the generator's features of R px whatever the latent becomes;
+            None for a face that is drawn by its latent alone.
         z: [latent_dim] that it was mapped from; None for other faces than generated ones.
         seed: of a generated face.
         source: where it came from, in words: "seed 7".
@@ -84,6 +86,7 @@ class Start:
     source: str = ""
     scene: Scene | None = None
     onto: Image.Image | None = None
+    residue: Array | None = None
 
     @property
     def in_style_space(self) -> bool:
@@ -179,6 +182,15 @@ def from_values(
         f"{source} has shape {list(array.shape)}: this generator takes [{n}, {dim}] or "
         f"[{n}, {rows}, {dim}]{styles}."
     )
+
+
+def residues(starts: Sequence[Start]) -> Array | None:
+    """Those of faces [N, C, R, R], zeros for a face without; None where no face has one."""
+    given = [start.residue for start in starts if start.residue is not None]
+    if not given:
+        return None
+    each = [np.zeros_like(given[0]) if x.residue is None else x.residue for x in starts]
+    return np.stack(each)
 
 
 def check_together(starts: Sequence[Start], count: int, what: str) -> None:

@@ -19,7 +19,7 @@ from styleclip_rt.editing.views import random_views
 from styleclip_rt.pictures import to_pil
 from styleclip_rt.runtime.cuda_graph import CudaGraph
 from styleclip_rt.runtime.results import EditedFace
-from styleclip_rt.runtime.starts import Start
+from styleclip_rt.runtime.starts import Start, residues
 from styleclip_rt.runtime.torch_networks import TorchNetworks
 from styleclip_rt.settings import EditSettings
 
@@ -162,7 +162,9 @@ class TorchRun:
             if isinstance(start, Tensor):
                 offset = self.space.toward(engine.bundle.lead(text, start, settings.lead))
             self.state = StepState.zero(self.space)._replace(offset=offset)
-            targets = edit_step.targets(start, text, neutral, self.relevance)
+            added = residues(starts)
+            residue = None if added is None else torch.from_numpy(added).to(device)
+            targets = edit_step.targets(start, text, neutral, self.relevance, residue)
         weights = torch.tensor(loss_weights(settings), device=device)
         self.constants = Constants(start, z, targets, weights)
         self.schedule = torch.tensor(adam_schedule(settings), device=device)
@@ -170,7 +172,11 @@ class TorchRun:
             random_views(settings.steps, settings.views, settings.view_strength)
         ).to(device)
         self.plain_step = _step_function(edit_step, self.space)
-        kind = (*_kind_of_step(settings, len(starts)), isinstance(start, Tensor))
+        kind = (
+            *_kind_of_step(settings, len(starts)),
+            isinstance(start, Tensor),
+            residue is None,
+        )
         self.take_step = engine.fast_step(kind, self.plain_step)
         self.judged = self.kept = self.state.offset
 
@@ -214,8 +220,9 @@ class TorchRun:
     def result(self, kept: bool) -> list[EditedFace]:
         """See `styleclip_rt.runtime.editor.EditRun`."""
         offset = self.kept if kept else self.state.offset
-        images = self.networks.draw(self.space.latent(offset))
-        originals = self.networks.draw(self.constants.start)
+        residue = residues(self.starts)
+        images = self.networks.draw(self.space.latent(offset), residue=residue)
+        originals = self.networks.draw(self.constants.start, residue=residue)
         latents = self.space.w_plus(offset).float().cpu()
         faces = []
         for i, start in enumerate(self.starts):

@@ -134,9 +134,13 @@ class TorchMappers:
             return latent[face : face + 1]
         return [style[face : face + 1] for style in latent]
 
-    def draw(self, latent: Tensor | NDArray[np.float32] | list[Tensor]) -> Tensor:
+    def draw(
+        self,
+        latent: Tensor | NDArray[np.float32] | list[Tensor],
+        residue: NDArray[np.float32] | None = None,
+    ) -> Tensor:
         """See `styleclip_rt.runtime.mapper.MapperEngine`."""
-        return self.networks.draw(latent, self._drawn_at)
+        return self.networks.draw(latent, self._drawn_at, residue)
 
     @torch.inference_mode()
     def draw_together(self, latents: Sequence[Tensor | list[Tensor]]) -> list[Tensor]:

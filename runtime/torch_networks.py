@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from styleclip_rt.bundle import Bundle, load_bundle
 from styleclip_rt.devices import choose_device, keep_freed_memory
 from styleclip_rt.editing import kept
+from styleclip_rt.editing.reconstruction import residue_shape
 from styleclip_rt.editing.spaces import NearestLatents, Whitening
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
@@ -127,18 +128,29 @@ class TorchNetworks:
         """All styles joined [N, channels] -> one [N, channels] each."""
         return list(torch.split(joined, list(self.style_channels), dim=1))
 
+    @cached_property
+    def residue_shape(self) -> tuple[int, ...]:
+        """(C, R, R) of a start's residue."""
+        bundle = self.bundle
+        return residue_shape(bundle.generator, bundle.draft_resolution)
+
     @torch.inference_mode()
     def draw(
-        self, latent: Tensor | Array | Sequence[Tensor], resolution: int | None = None
+        self,
+        latent: Tensor | Array | Sequence[Tensor],
+        resolution: int | None = None,
+        residue: Array | None = None,
     ) -> Tensor:
-        """w+ or styles -> images [N, 3, H, W] in [0, 1], at full size or that of a draft; in
-        float32 and one at a time, to bound memory."""
+        """w+ or styles -> images [N, 3, H, W] in [0, 1], at full size or that of a draft, with a
+        residue [N, C, R, R] if there is one; in float32 and one at a time, to bound memory."""
         in_w_plus = isinstance(latent, Tensor | np.ndarray)
         parts = [torch.as_tensor(latent).to(self.device)] if in_w_plus else latent
+        added = None if residue is None else torch.from_numpy(residue).to(self.device)
         images = []
         for i in range(len(parts[0])):
             one = [part[i : i + 1] for part in parts]
-            image = self.generator.synthesis(one[0] if in_w_plus else one, resolution)
+            its = None if added is None else added[i : i + 1]
+            image = self.generator.synthesis(one[0] if in_w_plus else one, resolution, residue=its)
             images.append(image.float() * 0.5 + 0.5)
         return torch.cat(images).clamp(0, 1)
 

@@ -20,6 +20,7 @@ from styleclip_rt.runtime.service.jobs import Job
 from styleclip_rt.runtime.service.problems import Problem
 from styleclip_rt.runtime.service.queue import Queue
 from styleclip_rt.runtime.service.store import FULL, Store
+from styleclip_rt.runtime.starts import residues
 
 if TYPE_CHECKING:
     from styleclip_rt.photos.faces import Box
@@ -123,7 +124,7 @@ class Photos:
             found, *_ = open_photograph(
                 networks, upload, wanted.face, wanted.quality, on_step=on_step
             )
-            drawn = self._runtimes["full"].draw(found.latent[None])[0]
+            drawn = self._runtimes["full"].draw(found.latent[None], residues([found.start]))[0]
             try:
                 found.save(wanted.folder, drawn)
             except StyleClipError:
@@ -156,7 +157,8 @@ class Photos:
         if moves:
             latent = runtime.latents(latent, moves, any_prompt)
             where = runtime.relevance(moves, any_prompt)
-            image = photo.put_back(before, to_pil(runtime.draw(latent)[0]), where)
+            drawn = runtime.draw(latent, residues([photo.start]))[0]
+            image = photo.put_back(before, to_pil(drawn), where)
             image = runtime.paint(image, moves, photo.start)
         return in_its_colours(image, photo), runtime.engine.saved(latent)
 
@@ -175,7 +177,8 @@ class Photos:
             (photo,) = open_photograph(runtime.networks, folder)
         except StyleClipError as error:
             raise StyleClipError(str(error).replace(str(folder), "the photograph")) from None
-        before = to_pil(runtime.draw(runtime.w_plus([photo.start]))[0])
+        start = photo.start
+        before = to_pil(runtime.draw(runtime.w_plus([start]), residues([start]))[0])
         if size == "draft":
             photo = photo.smaller(max(before.size), DRAFT_SIDE)
         with self._turn:
@@ -203,9 +206,9 @@ class Photos:
 
     def steps(self, quality: str) -> int:
         """Of an inversion."""
-        from styleclip_rt.runtime.inversion import QUALITIES
+        from styleclip_rt.runtime.inversion import QUALITIES, REFINING
 
-        return QUALITIES[quality]
+        return QUALITIES[quality] + REFINING[quality]
 
     def known(self, id: str) -> dict[str, object]:
         """What is known of a photograph: its size and job, and its face once it is inverted."""

@@ -30,6 +30,7 @@ from styleclip_rt.runtime.inversion import QUALITIES
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
 from styleclip_rt.runtime.photographs import Photograph, open_photograph
 from styleclip_rt.runtime.results import folder_names
+from styleclip_rt.runtime.starts import residues
 from styleclip_rt.runtime.studies.judged import JudgedEdit, measured, same_study, save_csv
 
 SHAPE_PROMPTS = ("smiling", "old")
@@ -166,7 +167,8 @@ class PhotographStudy:
         started = time.perf_counter()
         (photograph,) = open_photograph(self.runtime.networks, path, quality=self.quality)
         invert_seconds = time.perf_counter() - started
-        drawn = self.runtime.draw(self.runtime.w_plus([photograph.start]))[0].cpu()
+        start = photograph.start
+        drawn = self.runtime.draw(self.runtime.w_plus([start]), residues([start]))[0].cpu()
         photograph.save(folder / "inverted", drawn)
         own, drawing = _aligned(picture.pixels, alignment), to_pil(drawn)
         before = Face.read(own)

@@ -38,6 +38,7 @@ def invert(
     from styleclip_rt.files import check_spared, check_writable
     from styleclip_rt.photos import draw_found, find_faces, read_picture
     from styleclip_rt.pictures import save_png
+    from styleclip_rt.runtime.starts import residues
 
     check_writable(out)
     check_spared(photograph, out, ("found.png",) if show else ("found.png", "comparison.png"))
@@ -56,7 +57,8 @@ def invert(
     faces = named.photographs(networks)
     for number, face in enumerate(faces, 1):
         folder = out if len(faces) == 1 else out / f"face{number}"
-        face.save(folder, networks.draw(face.latent[None])[0])
+        drawn = networks.draw(face.latent[None], residue=residues([face.start]))
+        face.save(folder, drawn[0])
         click.echo(f"{photograph}: {folder / 'comparison.png'}")
 
 

@@ -1,4 +1,10 @@
-"""How near drawings come to a photograph, and which way they come nearer."""
+"""How near drawings come to a photograph, and which way they come nearer.
+
+First a latent is sought, then its residue: what the generator's features lack at RESIDUE px to draw
+this one person (the feature tensor of Zhu et al. 2021, "Barbershop", and of Kang et al. 2021,
+"BDInvert"). The latent stays as it was found, so that moves of it do what they do to any face; the
+residue is added to whatever they make of it.
+"""
 
 from typing import NamedTuple
 
@@ -11,6 +17,7 @@ from styleclip_rt.editing.spaces import ROW_FREEDOM, Space, Whitening
 from styleclip_rt.editing.step import EditStep
 from styleclip_rt.models.arcface import ArcFace
 from styleclip_rt.models.clip import CLIP
+from styleclip_rt.models.face_crop import FFHQ_FACE
 from styleclip_rt.models.facenet import InceptionResnetV1
 from styleclip_rt.models.generator import Generator, to_w_plus, unfold
 from styleclip_rt.ops.area_resample import area_resample
@@ -31,6 +38,17 @@ LIGHT = 128
 PIXELS, COLOURS, GRADIENTS, PERSON, CONTENT, DISTANCE = 1.0, 1.0, 4.0, 0.6, 0.3, 1e-4
 """Weights: L1 at the draft's size and at COARSE px, of gradients, of 1 - cosine of the identity's
 and of CLIP's embeddings, and of the squared length of the whitened offset."""
+
+FACE = 2.0
+"""To a residue so much more important than the picture is the face in it."""
+
+RESIDUE = 16
+"""Side in px of the features that a residue is added to. Coarser ones hold less of a person; finer
+ones hold pixels, which stay behind when an edit moves a mouth."""
+
+STRENGTH = 0.3
+"""Weight of the residue's mean square, in deviations of its channel: a smaller one says the same,
+and leaves more to edits."""
 
 
 class Goal(NamedTuple):
@@ -113,6 +131,23 @@ class Reconstruction:
             (gradient,) = torch.autograd.grad(total, offset)
         return total.detach(), person.detach(), gradient
 
+    def judge_residue(
+        self, goal: Goal, w_plus: Tensor, residue: Tensor, deviation: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of the drawing of w+ [1, n_latent, latent_dim] with a residue [1, C, R, R] in
+        deviations [1, C, 1, 1] of the features; the gradient is the residue's."""
+        with torch.enable_grad():
+            residue = residue.detach().requires_grad_(True)
+            image = self.step.draw(w_plus, residue * deviation)
+            person = (self.step.identify(image) * goal.person).sum()
+            total = (
+                _face_first(image, goal.pixels)
+                + PERSON * (1 - person)
+                + STRENGTH * residue.square().mean()
+            )
+            (gradient,) = torch.autograd.grad(total, residue)
+        return total.detach(), person.detach(), gradient
+
 
 def draft_sizes(generator: Generator, own: int) -> tuple[int, int]:
     """Of the drafts that an inversion begins with and of those that the best ends with, in px.
@@ -122,6 +157,35 @@ def draft_sizes(generator: Generator, own: int) -> tuple[int, int]:
     """
     small = min((size for size in generator.draft_sizes if SMALL <= size <= own), default=own)
     return small, own
+
+
+def residue_shape(generator: Generator, own: int) -> tuple[int, ...]:
+    """(C, R, R) of a residue, R being RESIDUE, or less where drafts are tiny; arguments as for
+    `draft_sizes`."""
+    small, _ = draft_sizes(generator, own)
+    side = min(RESIDUE, (small or generator.resolution) // 2)
+    mean = generator.styles(to_w_plus(generator, generator.mean_latent[None]))
+    return tuple(generator.features(mean, side).shape[1:])
+
+
+def _face_first(image: Tensor, photograph: Tensor) -> Tensor:
+    """How far colours and gradients [1, 3, S, S] of a drawing are from a photograph's, at several
+    sizes, FACE times as important where FFHQ has the face."""
+    total = image.new_zeros(())
+    sides = {min(side, image.shape[-1]) for side in (COARSE, LIGHT, image.shape[-1])}
+    for side in sorted(sides):
+        drawn, seen = F.adaptive_avg_pool2d(image, side), F.adaptive_avg_pool2d(photograph, side)
+        top, left, bottom, right = (round(edge * side) for edge in FFHQ_FACE)
+        for weight, window in (
+            (1 / (1 + FACE), ...),
+            (FACE / (1 + FACE), (..., slice(top, bottom), slice(left, right))),
+        ):
+            one, other = drawn[window], seen[window]
+            lines = light_gradients(luminance(one)) - light_gradients(luminance(other))
+            total = total + weight * (
+                PIXELS * (one - other).abs().mean() + GRADIENTS * lines.abs().mean()
+            )
+    return total
 
 
 def _seen(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,6 +47,7 @@ class Targets(NamedTuple):
         embedding: CLIP's unit embeddings [N, D] of the originals.
         identity: the identity network's unit embeddings [N, E] of the originals.
         preservation: what the originals look like, and where they should stay so.
+        residue: of the faces, as `Generator.synthesis` takes it, [N, C, R, R]; None for none.
     """
 
     text: Tensor
@@ -54,6 +55,7 @@ class Targets(NamedTuple):
     embedding: Tensor
     identity: Tensor
     preservation: Preservation
+    residue: Tensor | None = None
 
 
 class EditStep:
@@ -87,14 +89,20 @@ class EditStep:
         self.uses_identity = self.tied and settings.id > 0 and identity is not None
         self.uses_preservation = self.tied and settings.preserve > 0
 
-    def draw(self, latent: Tensor | list[Tensor]) -> Tensor:
-        """w+ [N, n_latent, latent_dim], or styles -> the draft [N, 3, H, W], about [0, 1]."""
+    def draw(self, latent: Tensor | list[Tensor], residue: Tensor | None = None) -> Tensor:
+        """w+ [N, n_latent, latent_dim], or styles, and a residue [N, C, R, R] -> the draft
+        [N, 3, H, W], about [0, 1]."""
         with self._arithmetic(latent if isinstance(latent, Tensor) else latent[0]):
-            image = self.generator.synthesis(latent, self.resolution)
+            image = self.generator.synthesis(latent, self.resolution, residue=residue)
         return torch.add(image.new_full((), 0.5, dtype=torch.float32), image.float(), alpha=0.5)
 
     def targets(
-        self, start: Tensor | list[Tensor], text: Tensor, neutral: Tensor, relevance: Tensor
+        self,
+        start: Tensor | list[Tensor],
+        text: Tensor,
+        neutral: Tensor,
+        relevance: Tensor,
+        residue: Tensor | None = None,
     ) -> Targets:
         """Look at the originals.
 
@@ -102,14 +110,16 @@ class EditStep:
             start: w+ [N, n_latent, latent_dim], or styles.
             text, neutral: unit text embeddings [N, D] of the prompts and [1, D] of "a face".
             relevance: where each prompt may change a face, [N, 1, h, w] in [0, 1].
+            residue: of the faces, [N, C, R, R]; None for none.
         """
-        original = self.draw(start)
+        original = self.draw(start, residue)
         return Targets(
             text=text,
             direction=F.normalize(text - neutral, dim=1),
             embedding=self.embed(original),
             identity=self.identify(original),
             preservation=Preservation.of(original, 1 - relevance),
+            residue=residue,
         )
 
     def _arithmetic(self, x: Tensor) -> torch.autocast:
@@ -154,7 +164,7 @@ class EditStep:
         """
         with torch.enable_grad():
             offset = state.offset.detach().requires_grad_(True)
-            image = self.draw(space.latent(offset))
+            image = self.draw(space.latent(offset), targets.residue)
             losses = self.losses(image, offset, targets, weights, views)
             (gradient,) = torch.autograd.grad(losses["total"].sum(), offset)
         with torch.no_grad():

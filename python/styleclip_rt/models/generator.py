@@ -42,9 +42,17 @@ class Generator(Protocol):
 
     def mapping(self, z: Tensor, truncation_psi: float = ...) -> Tensor: ...
     def styles(self, w_plus: Tensor) -> list[Tensor]: ...
+    def features(self, styles: Sequence[Tensor], resolution: int) -> Tensor:
+        """What the layers above `resolution` px are given: [N, C, resolution, resolution]."""
+
     def synthesis(
-        self, latent: Tensor | Sequence[Tensor], resolution: int | None = ...
-    ) -> Tensor: ...
+        self,
+        latent: Tensor | Sequence[Tensor],
+        resolution: int | None = ...,
+        *,
+        residue: Tensor | None = ...,
+    ) -> Tensor:
+        """The image of a latent; a residue [N, C, R, R] is added to its `features` at R px."""
 
 
 def sample_z(generator: Generator, seeds: Sequence[int]) -> Tensor:

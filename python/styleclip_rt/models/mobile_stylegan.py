@@ -57,6 +57,13 @@ def _scale(x: Tensor, style: Tensor) -> Tensor:
     return x * style[:, :, None, None]
 
 
+def _with(x: Tensor, residue: Tensor | None) -> Tensor:
+    """The features, and a residue of their size."""
+    if residue is None or residue.shape[-1] != x.shape[-1]:
+        return x
+    return x + residue.to(x.dtype)
+
+
 class SeparableConv(nn.Module):
     """Modulation, depthwise 3x3, pointwise, noise, bias, leaky ReLU."""
 
@@ -224,13 +231,20 @@ class MobileStyleGAN(nn.Module):
         with torch.autocast(w_plus.device.type, enabled=False):
             return [layer(row) for layer, row in zip(self.affines(), rows, strict=True)]
 
-    def synthesis(self, latent: Tensor | Sequence[Tensor], resolution: int | None = None) -> Tensor:
+    def synthesis(
+        self,
+        latent: Tensor | Sequence[Tensor],
+        resolution: int | None = None,
+        *,
+        residue: Tensor | None = None,
+    ) -> Tensor:
         """Draw the image (noise is a stored constant, so the same latent gives the same image).
 
         Args:
             latent: w [N, latent_dim], w+ [N, n_latent, latent_dim], or the list from `styles`.
             resolution: full size (default); half of it (exact: the low-pass wavelet band); or
                 smaller, drawn by the nearest draft head (approximate) and area-averaged.
+            residue: [N, C, R, R], added to the features of R px, 4 or a power of two above.
 
         Returns:
             [N, 3, resolution, resolution], about [-1, 1] (not clamped).
@@ -245,22 +259,29 @@ class MobileStyleGAN(nn.Module):
             latent = self.styles(latent)
         draft = self._draft_for(resolution)
         if draft is not None:
-            image = self.draft(self.features(latent, draft), latent)
+            image = self.draft(self.features(latent, draft, residue), latent)
             return image if draft == resolution else F.avg_pool2d(image, draft // resolution)
-        wavelets: Tensor = self.to_wavelets(_scale(self.features(latent), latent[-1]))
+        features = self.features(latent, residue=residue)
+        wavelets: Tensor = self.to_wavelets(_scale(features, latent[-1]))
         if resolution == self.resolution // 2:
             return 0.5 * wavelets[:, :3]
         return ops.haar_idwt2d(wavelets)
 
-    def features(self, styles: Sequence[Tensor], resolution: int | None = None) -> Tensor:
-        """StyleSpace -> the features [N, C, resolution, resolution] of one block (the last)."""
+    def features(
+        self,
+        styles: Sequence[Tensor],
+        resolution: int | None = None,
+        residue: Tensor | None = None,
+    ) -> Tensor:
+        """StyleSpace -> the features [N, C, resolution, resolution] of one block (the last); a
+        residue as in `synthesis`."""
         constant = self.constant.expand(styles[0].shape[0], -1, -1, -1)
         x: Tensor = self.first_conv(_scale(constant, styles[0])) + self.first_noise
-        x = F.leaky_relu(x, LEAK)
+        x = _with(F.leaky_relu(x, LEAK), residue)
         for i, block in enumerate(self.blocks):
             if x.shape[-1] == resolution:
                 break
-            x = block(x, *styles[1 + 3 * i : 4 + 3 * i])
+            x = _with(block(x, *styles[1 + 3 * i : 4 + 3 * i]), residue)
         return x
 
     def draft(self, features: Tensor, styles: Sequence[Tensor]) -> Tensor:

@@ -203,6 +203,8 @@ class StyleGAN2(nn.Module):
         latent: Tensor | Sequence[Tensor],
         resolution: int | None = None,
         noise: Noise = "const",
+        *,
+        residue: Tensor | None = None,
     ) -> Tensor:
         """The image [N, 3, R, R], about [-1, 1], of w [N, D], w+ [N, L, D] or a list of styles.
 
@@ -210,16 +212,30 @@ class StyleGAN2(nn.Module):
         above it are not computed, and their rows get no gradient.
         noise: "const" is the checkpoint's own, "random" is drawn anew, "none" leaves it out; or
         one tensor [1 or N, 1, H, W] for each convolution up to ``resolution``.
+        residue: [N, C, R, R], added to what the layers above R px are given.
 
         Raises StyleClipError if a shape or the resolution does not fit the model.
         """
-        return self.synthesis_all(latent, resolution, noise)[-1]
+        return self.synthesis_all(latent, resolution, noise, residue)[-1]
+
+    def features(self, styles: Sequence[Tensor], resolution: int) -> Tensor:
+        """StyleSpace -> what the layers above ``resolution`` px are given, [N, C, resolution,
+        resolution]."""
+        count = 2 * self.draft_sizes.index(resolution) + 1
+        conv_styles = [style for i, style in enumerate(styles) if i % 3 != 1][:count]
+        x = self._constant(len(styles[0]))
+        for style, noise, conv in zip(
+            conv_styles, self._as_noises("const", count, styles[0]), self.convs, strict=False
+        ):
+            x, _ = conv(x, style, noise)
+        return x
 
     def synthesis_all(
         self,
         latent: Tensor | Sequence[Tensor],
         resolution: int | None = None,
         noise: Noise = "const",
+        residue: Tensor | None = None,
     ) -> list[Tensor]:
         """The skip images at 4, 8, ... up to ``resolution`` pixels; see ``synthesis``."""
         if resolution is None:
@@ -235,9 +251,7 @@ class StyleGAN2(nn.Module):
         conv_styles = [style for i, style in enumerate(styles) if i % 3 != 1]
         noises = self._as_noises(noise, len(conv_styles), styles[0])
 
-        # oneDNN and cuDNN are fastest in this layout, and every layer keeps it.
-        x = self.constant.contiguous(memory_format=torch.channels_last)
-        x = x.expand(styles[0].shape[0], -1, -1, -1)
+        x = self._constant(styles[0].shape[0])
         images: list[Tensor] = []
         for index, (style, noise_map) in enumerate(zip(conv_styles, noises, strict=True)):
             draws = index % 2 == 0
@@ -250,7 +264,14 @@ class StyleGAN2(nn.Module):
                         images[-1], self.image_kernel, up=2, padding=(2, 1, 2, 1), gain=4.0
                     )
                 images.append(rgb)
+            if draws and residue is not None and residue.shape[-1] == x.shape[-1]:
+                x = x + residue.to(x.dtype)
         return images
+
+    def _constant(self, count: int) -> Tensor:
+        # oneDNN and cuDNN are fastest in this layout, and every layer keeps it.
+        x = self.constant.contiguous(memory_format=torch.channels_last)
+        return x.expand(count, -1, -1, -1)
 
     @property
     def draft_sizes(self) -> tuple[int, ...]:
