@@ -62,6 +62,18 @@ def test_drafts_come_at_their_sizes_and_below() -> None:
         generator.synthesis(w, 24)
 
 
+def test_a_residue_is_added_to_the_features_of_its_size() -> None:
+    generator = tiny_generator().double()
+    latents = torch.randn(2, 2, generator.n_latent, 16, dtype=torch.float64)
+    one, other = (generator.styles(w_plus) for w_plus in latents)
+    for side, below in ((4, 1), (8, 4), (16, 7)):
+        difference = generator.features(other, side) - generator.features(one, side)
+        mixed = generator.synthesis([*other[:below], *one[below:]])
+        drawn = generator.synthesis(one, residue=difference)
+        torch.testing.assert_close(drawn, mixed, rtol=1e-10, atol=1e-10)
+        assert not torch.allclose(drawn, generator.synthesis(one), atol=1e-7)
+
+
 def test_layer_groups_part_the_rows() -> None:
     generator = tiny_generator()
     rows = [row for group in generator.layer_groups.values() for row in group]

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from styleclip_rt import ops
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.models.stylegan2 import StyledConv, StyleGAN2, StyleGAN2Config
 
@@ -147,6 +148,24 @@ def test_a_draft_needs_no_layer_above_it(generator):
     (gradient,) = torch.autograd.grad(draft.square().sum(), w_plus)
     moved = gradient.abs().sum((0, 2)) > 0
     assert moved.tolist() == [True] * 4 + [False] * (generator.n_latent - 4)
+
+
+def test_a_residue_is_added_below_the_layers_above_its_size(generator):
+    one, other = (generator.styles(w_plus) for w_plus in rand(2, 2, generator.n_latent, 8))
+    difference = generator.features(other, 8) - generator.features(one, 8)
+    # The convolutions at 4 and 8 px are of styles 0, 2 and 3; images are drawn of what they make.
+    mixed = [*other[:4], *one[4:]]
+    ours = generator.synthesis_all(one, residue=difference)
+    theirs, plain = generator.synthesis_all(mixed), generator.synthesis_all(one)
+    assert torch.equal(ours[1], plain[1]) and not torch.allclose(ours[2], plain[2])
+
+    def own_share(images):  # of the image at 16 px, less what comes from the one at 8
+        enlarged = ops.upfirdn2d(
+            images[1], generator.image_kernel, up=2, padding=(2, 1, 2, 1), gain=4.0
+        )
+        return images[2] - enlarged
+
+    assert torch.allclose(own_share(ours), own_share(theirs))
 
 
 def test_noise(generator):

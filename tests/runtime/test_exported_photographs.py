@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_onnx(build(BUNDLE, "mapper", str(mapper)), BUNDLE.name, folder / "hair.mapper.onnx")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(inversion.QUALITIES, "fast", 3)
+        patch.setitem(inversion.REFINING, "fast", 1)
         editor = Editor(BUNDLE, device="cpu", precision="fp32")
         me = editor.invert(PORTRAIT)
         me.save(folder / "me", editor.engine.networks.draw(me.latent[None])[0])
@@ -67,7 +69,10 @@ def test_edits_are_those_of_torch(folder: Path) -> None:
             BUNDLE, {"hair": folder / "hair.safetensors"}, engine=engine, exports=folder
         )
         editor = Editor(BUNDLE, "cpu", precision, engine, folder)
-        me = editor.invert(folder / "me")
+        # Graphs draw a latent alone.
+        found = editor.invert(folder / "me")
+        assert (found.residue is None) == (engine == "onnxruntime")
+        me = replace(found, residue=None)
         (mapped,) = runtime.edit_starts([me.start], [Move("hair", "old")])
         edited = editor.edit("old", image=me, steps=2)
         assert mapped.original.size == mapped.image.size == edited.image.size
@@ -131,6 +136,7 @@ assert "torch" not in sys.modules
 
 def test_inversions_are_those_of_torch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(inversion.QUALITIES, "best", 4)
+    monkeypatch.setitem(inversion.REFINING, "best", 1)
 
     def inverted(engine: str) -> tuple[np.ndarray, list[float]]:
         totals: list[float] = []
@@ -140,7 +146,7 @@ def test_inversions_are_those_of_torch(folder: Path, monkeypatch: pytest.MonkeyP
         return photograph.latent, totals
 
     (latent, totals), (expected, expected_totals) = inverted("onnxruntime"), inverted("torch")
-    np.testing.assert_allclose(totals, expected_totals, rtol=1e-3)
+    np.testing.assert_allclose(totals, expected_totals[:4], rtol=1e-3)
     assert np.abs(latent - expected).mean() < 1e-2
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from styleclip_rt.checkpoints import native
 from styleclip_rt.errors import StyleClipError
 from styleclip_rt.photos import read_picture
 from styleclip_rt.photos.beyond import wider
+from styleclip_rt.pictures import to_pil
 from styleclip_rt.runtime import inversion, torch_inversion
 from styleclip_rt.runtime.editor import Editor
 from styleclip_rt.runtime.mapper import MapperRuntime, Move
@@ -30,6 +32,7 @@ BUNDLE = tiny_bundle()
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(inversion.QUALITIES, "fast", 6)
+    monkeypatch.setitem(inversion.REFINING, "fast", 4)
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +48,33 @@ def me(editor: Editor) -> Photograph:
 def test_inversion_comes_nearer_and_repeats(editor: Editor) -> None:
     totals: list[float] = []
     first = editor.invert(PORTRAIT, on_step=lambda step, steps, near: totals.append(near.total))
-    assert len(totals) == 6
-    assert min(totals[1:]) < totals[0]
-    assert np.array_equal(first.latent, editor.invert(PORTRAIT).latent)
+    assert len(totals) == 10
+    assert min(totals[1:6]) < totals[0] and min(totals[7:]) < totals[6]
+    again = editor.invert(PORTRAIT)
+    assert np.array_equal(first.latent, again.latent)
+    assert np.array_equal(first.residue, again.residue)
     assert first.latent.shape == (11, 16)
     assert first.aligned.shape == (3, 64, 64)
+
+
+def test_a_residue_draws_the_photograph_nearer_whatever_is_done_to_it(
+    editor: Editor, me: Photograph, tmp_path: Path
+) -> None:
+    networks = editor.engine.networks
+    assert me.residue is not None and me.residue.shape == networks.residue_shape == (16, 8, 8)
+    alone = networks.draw(me.latent[None]).numpy()[0]
+    drawn = networks.draw(me.latent[None], residue=me.residue[None])
+    assert np.abs(drawn.numpy()[0] - me.aligned).mean() < np.abs(alone - me.aligned).mean()
+    native.save(prompt_mapper(), tmp_path / "hair.safetensors")
+    runtime = MapperRuntime(BUNDLE, {"hair": tmp_path / "hair.safetensors"})
+    bare = replace(me.start, scene=None)
+    faces = runtime.edit_starts([replace(bare, residue=None), bare], [Move("hair", "red hair")])
+    edited = editor.edit("old", start=bare, steps=2)
+    expected = np.asarray(to_pil(drawn[0]))
+    for face in (faces[1], edited):
+        assert np.array_equal(np.asarray(face.original), expected)
+        assert np.asarray(face.image).tobytes() != expected.tobytes()
+    assert not np.array_equal(np.asarray(faces[0].original), expected)
 
 
 def test_an_edit_of_a_photograph_is_the_photograph_edited(
@@ -121,9 +146,14 @@ def test_a_folder_stands_for_the_photograph(editor: Editor, me: Photograph, tmp_
     assert (tmp_path / "me" / "comparison.png").is_file()
     again = editor.invert(tmp_path / "me")
     assert np.array_equal(again.latent, me.latent)
+    assert np.array_equal(again.residue, me.residue)
     assert np.array_equal(again.face.points, me.face.points)
     one, two = (editor.edit("old", image=each, steps=2) for each in (me, tmp_path / "me"))
     assert one.image.tobytes() == two.image.tobytes()
+    known = json.loads((tmp_path / "me" / "photograph.json").read_text())
+    del known["residue"]  # as folders were before there were residues
+    (tmp_path / "me" / "photograph.json").write_text(json.dumps(known))
+    assert editor.invert(tmp_path / "me").residue is None
 
 
 @pytest.mark.parametrize(
@@ -132,6 +162,9 @@ def test_a_folder_stands_for_the_photograph(editor: Editor, me: Photograph, tmp_
         (lambda folder: (folder / "photograph.json").write_text("{"), "or not whole"),
         (lambda folder: (folder / "photograph.json").unlink(), "or not whole"),
         (lambda folder: (folder / "points.npy").write_bytes(b"x"), "or not whole"),
+        (lambda folder: (folder / "residue.npy").write_bytes(b"x"), "or not whole"),
+        (lambda folder: (folder / "residue.npy").unlink(), "or not whole"),
+        (lambda folder: np.save(folder / "residue.npy", np.zeros((2, 8, 8))), "another generator"),
         (lambda folder: shutil.copy(OTHER, folder / "photograph.jpg"), "or not whole"),
         (lambda folder: _rename(folder, "../../photograph.jpg"), "or not whole"),
         (lambda folder: _rename(folder, 7), "or not whole"),
@@ -281,16 +314,17 @@ def test_inversion_stops_when_it_gains_no_more(
     seen: list[int] = []
     editor.invert(PORTRAIT, on_step=lambda step, steps, near: seen.append(step))
     halvings = inversion.HALVINGS + 1
-    assert seen == list(range(1 + halvings * inversion.PATIENCE))
+    assert seen == [*range(1 + halvings * inversion.PATIENCE), *range(40, 44)]
 
 
 def test_the_best_goes_on_at_the_draft_of_the_bundle(
     editor: Editor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(inversion.QUALITIES, "best", 7)
+    monkeypatch.setitem(inversion.REFINING, "best", 3)
     seen: list[int] = []
     editor.invert(PORTRAIT, quality="best", on_step=lambda step, steps, near: seen.append(step))
-    assert seen == list(range(7))
+    assert seen == list(range(10))
 
 
 def test_inversion_starts_where_the_encoder_points(

@@ -255,6 +255,7 @@ def test_a_photograph_is_inverted_once_and_edited(
     client: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(inversion.QUALITIES, "fast", 3)
+    monkeypatch.setitem(inversion.REFINING, "fast", 1)
     monkeypatch.setattr(photos, "DRAFT_SIDE", 100)
     jpeg = {"content-type": "image/jpeg"}
     answer = client.post("/v1/photos", content=PORTRAIT.read_bytes(), headers=jpeg)

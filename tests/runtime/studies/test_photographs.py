@@ -39,6 +39,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     face = SimpleNamespace(detected=True, lab=np.zeros((study.SIZE, study.SIZE, 3), np.float32))
     monkeypatch.setitem(inversion.QUALITIES, "fast", 2)
+    monkeypatch.setitem(inversion.REFINING, "fast", 1)
     monkeypatch.setattr(study, "Face", SimpleNamespace(read=lambda _: face))
     monkeypatch.setattr(study, "Regions", lambda face: SimpleNamespace(face=face))
     monkeypatch.setattr(study, "has_look", lambda prompt, _: prompt == "old")
