@@ -291,8 +291,9 @@ class MapperRuntime:
         given = as_float32(w_plus)
         given = given if isinstance(given, np.ndarray) else given.cpu().numpy()
         faces = []
+        draws_residues = starts is not None and self.networks.residue_shape is not None
         for i, latent in enumerate(given):
-            residue = None if starts is None else residues(starts[i : i + 1])
+            residue = residues(starts[i : i + 1]) if starts and draws_residues else None
             before = self._unedited(latent.tobytes(), b"" if residue is None else residue.tobytes())
             drawn = before
             if not only_paints:
