@@ -23,7 +23,7 @@ QUALITIES = {"fast": 24, "best": 80}
 """Steps to a latent at most, on small drafts (`editing.reconstruction`); of the best, the second
 half on the bundle's."""
 
-REFINING = {"fast": 20, "best": 40}
+REFINING = {"fast": 20, "best": 32}
 """Steps to its residue at most, of the best on the bundle's drafts."""
 
 LEARNING_RATE, ADAM_BETAS, ADAM_EPS = 0.12, (0.5, 0.9), 1e-8

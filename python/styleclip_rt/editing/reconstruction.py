@@ -46,7 +46,7 @@ RESIDUE = 16
 """Side in px of the features that a residue is added to. Coarser ones hold less of a person; finer
 ones hold pixels, which stay behind when an edit moves a mouth."""
 
-STRENGTH = 0.3
+STRENGTH = 2.0
 """Weight of the residue's mean square, in deviations of its channel: a smaller one says the same,
 and leaves more to edits."""
 
