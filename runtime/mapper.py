@@ -214,9 +214,10 @@ class MapperRuntime:
                 if styled
                 else self.engine.latents(edited, checked)
             )
+        residue = self._residue(start)
         return EditedFace(
-            to_pil(self.draw(edited)[0]),
-            self._unedited(start.latent.tobytes()).copy(),
+            to_pil(self.draw(edited, residue)[0]),
+            self._unedited(start.latent.tobytes(), _bytes(residue)).copy(),
             self.engine.saved(edited)[0],
         )
 
@@ -291,10 +292,9 @@ class MapperRuntime:
         given = as_float32(w_plus)
         given = given if isinstance(given, np.ndarray) else given.cpu().numpy()
         faces = []
-        draws_residues = starts is not None and self.networks.residue_shape is not None
         for i, latent in enumerate(given):
-            residue = residues(starts[i : i + 1]) if starts and draws_residues else None
-            before = self._unedited(latent.tobytes(), b"" if residue is None else residue.tobytes())
+            residue = None if starts is None else self._residue(starts[i])
+            before = self._unedited(latent.tobytes(), _bytes(residue))
             drawn = before
             if not only_paints:
                 drawn = to_pil(self.draw(self.engine.one(edited, i), residue)[0])
@@ -307,6 +307,10 @@ class MapperRuntime:
             face._replace(image=self.paint(face.image, moves, start))
             for face, start in zip(scenes, starts, strict=True)
         ]
+
+    def _residue(self, start: Start) -> NDArray[np.float32] | None:
+        """[1, C, R, R]; None for a face or an engine that has none."""
+        return None if self.networks.residue_shape is None else residues([start])
 
     def _drawn(self, latent: bytes, residue: bytes) -> Image.Image:
         values = np.frombuffer(latent, np.float32)[None].copy()
@@ -350,3 +354,7 @@ class MapperRuntime:
 
 def _of_latents(moves: Sequence[CheckedMove]) -> list[CheckedMove]:
     return [move for move in moves if move.mapper != PAINT]
+
+
+def _bytes(residue: NDArray[np.float32] | None) -> bytes:
+    return b"" if residue is None else residue.tobytes()
