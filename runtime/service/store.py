@@ -81,11 +81,13 @@ class Store:
             raise Problem(503, FULL, 60)
 
     def size(self) -> int:
-        """Bytes of all entries."""
+        """Bytes of all entries; those that vanish meanwhile count for nothing."""
         total = 0
-        for path in self.folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                total += path.stat().st_size if path.is_file() else 0
+        # Unlike rglob, walk passes over a folder that is gone when it comes to it.
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.stat(os.path.join(folder, name)).st_size
         return total
 
     def sweep(self) -> None:
