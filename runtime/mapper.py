@@ -285,8 +285,7 @@ class MapperRuntime:
         any_prompt: bool,
         starts: Sequence[Start] | None,
     ) -> list[EditedFace]:
-        checked = self.check(moves, any_prompt)
-        only_paints = not _of_latents(checked)
+        only_paints = not _of_latents(self.check(moves, any_prompt))
         edited = self.latents(w_plus, moves, any_prompt)
         saved = self.engine.saved(edited)
         given = as_float32(w_plus)
@@ -299,13 +298,16 @@ class MapperRuntime:
             if not only_paints:
                 drawn = to_pil(self.draw(self.engine.one(edited, i), residue)[0])
             faces.append(EditedFace(drawn.copy(), before.copy(), saved[i]))
-        if starts is None or all(start.scene is None for start in starts):
-            return [face._replace(image=self.paint(face.image, moves)) for face in faces]
-        where = self.relevance(moves, any_prompt)
-        scenes = [face.in_scene(start, where) for face, start in zip(faces, starts, strict=True)]
+        of: Sequence[Start | None] = [None] * len(faces) if starts is None else starts
+        if any(start is not None and start.scene is not None for start in of):
+            where = self.relevance(moves, any_prompt)
+            faces = [
+                face if start is None else face.in_scene(start, where)
+                for face, start in zip(faces, of, strict=True)
+            ]
         return [
             face._replace(image=self.paint(face.image, moves, start))
-            for face, start in zip(scenes, starts, strict=True)
+            for face, start in zip(faces, of, strict=True)
         ]
 
     def _residue(self, start: Start) -> NDArray[np.float32] | None:

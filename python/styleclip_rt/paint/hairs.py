@@ -58,19 +58,15 @@ def goatee(colours: Planes, head: Head) -> Planes:
     aside, along = 0.03 * head.unit * head.right, head.unit * head.down
     left, right = left - aside, right + aside
     strip = filled(
-        np.stack([left - along, right - along, right + along, left + along]), _size(colours)
+        np.stack([left - along, right - along, right + along, left + along]), colours.shape[1:]
     )
     where = _area(colours, head, _BEARD, 0.04) * soft(strip, 0.05 * head.unit)
     return _grown(colours, head, where, _Growth(3500, 0.05, 0.55))
 
 
-def _size(colours: Planes) -> tuple[int, int]:
-    return colours.shape[1], colours.shape[2]
-
-
 def _area(colours: Planes, head: Head, outline: tuple[int, ...], edge: float) -> Plane:
     """Of the face within an outline, without the lips; how softly it ends, in spans of the eyes."""
-    size, unit = _size(colours), head.unit
+    size, unit = colours.shape[1:], head.unit
     within = filled(curve(head.points[[*outline, outline[0]]], 6 * len(outline)), size)
     lips = soft(filled(head.points[list(LIPS)], size), 0.006 * unit)
     area: Plane = soft(within, edge * unit) * (1 - lips) * (2 * _face(size, head) - 1).clip(0, 1)
